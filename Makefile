@@ -1,0 +1,27 @@
+PYTHON ?= python3
+VENV ?= .venv
+# recorded data for tests and benchmarks; those that need it skip with a message where it is absent
+LMPROG_DATA ?= ../shared/data
+export LMPROG_DATA
+BIN = $(VENV)/bin
+
+.PHONY: setup test lint clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+test: setup lint
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,3 @@
+"""lmprog: compile typed LM programs."""
+
+from lmprog.errors import LmprogError as LmprogError

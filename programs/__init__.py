@@ -1,0 +1,1 @@
+"""Ready programs: one Task a file."""
