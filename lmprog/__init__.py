@@ -1,3 +1,38 @@
-"""lmprog: compile typed LM programs."""
+"""lmprog: compile typed LM programs into better ones, with proof of the gain."""
 
+from lmprog.errors import ArtifactError as ArtifactError
+from lmprog.errors import AuthError as AuthError
+from lmprog.errors import CapabilityError as CapabilityError
+from lmprog.errors import CapReached as CapReached
+from lmprog.errors import ContextError as ContextError
+from lmprog.errors import DataError as DataError
+from lmprog.errors import InputError as InputError
+from lmprog.errors import LMError as LMError
 from lmprog.errors import LmprogError as LmprogError
+from lmprog.errors import MetricError as MetricError
+from lmprog.errors import OutputError as OutputError
+from lmprog.errors import ParamsError as ParamsError
+from lmprog.errors import RunDirError as RunDirError
+from lmprog.errors import ScopeError as ScopeError
+from lmprog.errors import SignatureError as SignatureError
+from lmprog.errors import UnavailableError as UnavailableError
+from lmprog.lm import configure as configure
+from lmprog.module import Module as Module
+from lmprog.module import params_of as params_of
+from lmprog.module import predictors as predictors
+from lmprog.module import using as using
+from lmprog.module import with_params as with_params
+from lmprog.params import Demo as Demo
+from lmprog.params import Params as Params
+from lmprog.params import PredictorParams as PredictorParams
+from lmprog.predict import ChainOfThought as ChainOfThought
+from lmprog.predict import Predict as Predict
+from lmprog.request import LM as LM
+from lmprog.request import Message as Message
+from lmprog.request import Request as Request
+from lmprog.request import Response as Response
+from lmprog.scope import Step as Step
+from lmprog.signature import InputField as InputField
+from lmprog.signature import OutputField as OutputField
+from lmprog.signature import Signature as Signature
+from lmprog.signature import reasoning as reasoning

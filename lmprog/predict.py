@@ -1,0 +1,201 @@
+"""Predict: the only thing that calls an LM."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast, overload
+
+from pydantic import ValidationError
+
+from lmprog import loop, scope
+from lmprog.errors import OutputError, ParamsError, ScopeError
+from lmprog.formats import Template, prepare
+from lmprog.lm import default_lm
+from lmprog.params import Config, Demo, PredictorParams
+from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response
+from lmprog.signature import Signature, check_demo, check_inputs, fields_of, from_string, with_reasoning
+
+P = ParamSpec("P")
+S_co = TypeVar("S_co", bound=Signature, covariant=True)
+
+LONE_PATH = "predict"
+"""The path of a predictor that is a program by itself."""
+
+_SHOWN_AT_MOST = 2000
+
+
+class Predict(Generic[P, S_co]):
+    """Ask the LM in scope to fill a signature's outputs: one LM call, and `retries` more where a reply does not validate.
+
+    A predictor holds no compiled state. What it says comes from the params bound around the call, or, for
+    one that belongs to no program, from the instruction, demos and config given here.
+    A reply that does not validate is sent back with the error, `retries` times; then OutputError holds it raw.
+    """
+
+    reasons: ClassVar[bool] = False
+    """Whether the LM writes its reasoning before the outputs."""
+
+    @overload
+    def __init__(
+        self: "Predict[..., Any]",
+        signature: str,
+        /,
+        *,
+        demos: Sequence[Demo] = (),
+        config: Mapping[str, object] | None = None,
+        retries: int = 1,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        signature: Callable[P, S_co],
+        /,
+        *,
+        demos: Sequence[Demo] = (),
+        config: Mapping[str, object] | None = None,
+        retries: int = 1,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        signature: Callable[P, S_co] | str,
+        /,
+        *,
+        demos: Sequence[Demo] = (),
+        config: Mapping[str, object] | None = None,
+        retries: int = 1,
+    ) -> None:
+        made = from_string(signature) if isinstance(signature, str) else cast("type[Signature]", signature)
+        self.signature = with_reasoning(made) if self.reasons else made
+        self.retries = retries
+        self.owner: str | None = None
+        """The program that holds this predictor, by class name; set when it becomes part of one."""
+        self._own = scope.Bound(
+            LONE_PATH,
+            PredictorParams(
+                instruction=fields_of(self.signature).instruction,
+                demos=tuple(check_demo(self.signature, demo) for demo in demos),
+                config=_config(config or {}),
+            ),
+        )
+
+    @property
+    def initial(self) -> PredictorParams:
+        """The params that the predictor was written with."""
+        return self._own.params
+
+    def with_params(self, params: PredictorParams) -> "Predict[P, S_co]":
+        """Return a twin of a predictor that is a program by itself, which runs under other params."""
+        twin = copy.copy(self)
+        twin._own = scope.Bound(LONE_PATH, params)
+        return twin
+
+    def __call__(self, *args: P.args, **inputs: P.kwargs) -> S_co:
+        """Return the signature with its outputs filled. In async code write `await predictor.acall(...)`."""
+        return loop.run(self._answer(inputs), instead="await predictor.acall(...)")
+
+    async def acall(self, *args: P.args, **inputs: P.kwargs) -> S_co:
+        """Return the signature with its outputs filled."""
+        return await loop.hop(self._answer(inputs))
+
+    async def _answer(self, inputs: Mapping[str, object]) -> S_co:
+        here = scope.current()
+        bound = self._bound(here)
+        lm = here.lm or default_lm()
+        if lm is None:
+            raise ScopeError(
+                f'`{bound.path}` has no LM to call. Name one: `lp.configure(lm="tiny")`, `with lp.using(lm=...):` '
+                "around the call, or the environment variable LMPROG_LM."
+            )
+        values = check_inputs(self.signature, inputs)
+        place = here.trace.open() if here.trace else 0
+        outputs: dict[str, Any] = {}
+        retries, error = 0, None
+        try:
+            outputs, retries = await self._ask(lm, here.sample, bound, values)
+        except OutputError as wrong:
+            retries, error = self.retries, str(wrong)
+            raise
+        finally:
+            if here.trace:
+                here.trace.close(place, scope.Step(bound.path, values, outputs, retries, error))
+        return cast("S_co", self.signature(**values, **outputs))
+
+    def _bound(self, here: scope.Scope) -> scope.Bound:
+        bound = here.region.bound.get(self)
+        if bound is None and self.owner is not None:
+            raise ScopeError(
+                f"this predictor ({self.signature.__name__}) belongs to a {self.owner} and was called where that "
+                f"program's params are not in force. Call the program, or wrap the call: `with lp.using(program):`. "
+                f"In a thread that you start, run it under `contextvars.copy_context().run`."
+            )
+        return bound or self._own
+
+    async def _ask(
+        self, lm: LM, sample: int, bound: scope.Bound, values: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], int]:
+        template = self._template(bound)
+        config = bound.params.config
+        request = Request(
+            messages=template.render(values),
+            schema=template.schema,
+            temperature=config.temperature or 0.0,
+            max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
+            sample=sample,
+            weights=bound.params.weights.sha256 if bound.params.weights else None,
+        )
+        for attempt in range(self.retries):
+            response = await lm(request)
+            try:
+                return template.parse(response.text, cut_off=_cut_off(response)), attempt
+            except OutputError as wrong:
+                request = _asked_again(request, response, wrong)
+        response = await lm(request)
+        try:
+            return template.parse(response.text, cut_off=_cut_off(response)), self.retries
+        except OutputError as wrong:
+            raise _final(bound.path, response, wrong) from None
+
+    def _template(self, bound: scope.Bound) -> Template:
+        if bound.template is None:
+            bound.template = prepare(self.signature, bound.params)
+        return cast("Template", bound.template)
+
+
+class ChainOfThought(Predict[P, S_co]):
+    """A Predict that has the LM reason first, in an output `reasoning` before the others.
+
+    To a type checker it returns the signature as written; `lp.reasoning(prediction)` gives the text.
+    Chain-of-thought prompting: Wei et al. 2022, arXiv:2201.11903; zero-shot: Kojima et al. 2022, arXiv:2205.11916.
+    """
+
+    reasons = True
+
+
+def _config(config: Mapping[str, object]) -> Config:
+    try:
+        return Config.model_validate(config)
+    except ValidationError as error:
+        known = ", ".join(Config.model_fields)
+        wrong = "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors())
+        raise ParamsError(f"config {dict(config)!r} does not fit: {wrong}. It may hold {known}.") from None
+
+
+def _cut_off(response: Response) -> bool:
+    return response.finish_reason == "length"
+
+
+def _asked_again(request: Request, response: Response, wrong: OutputError) -> Request:
+    """Put the reply and what is wrong with it at the end of the conversation."""
+    complaint = (
+        f"That reply cannot be used: {wrong.reason}. Reply again, with every output field in the layout asked for."
+    )
+    turns = (Message("assistant", response.text), Message("user", complaint))
+    return replace(request, messages=(*request.messages, *turns))
+
+
+def _final(path: str, response: Response, wrong: OutputError) -> OutputError:
+    text = response.text
+    shown = text if len(text) <= _SHOWN_AT_MOST else text[:_SHOWN_AT_MOST] + "..."
+    return OutputError(f"`{path}`: {wrong.reason}. The reply was:\n{shown}", raw=text, reason=wrong.reason)

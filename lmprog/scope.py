@@ -1,0 +1,123 @@
+"""The one ambient value: what surrounds a predictor's call."""
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import TypedDict, Unpack
+
+from lmprog.loop import Workers
+from lmprog.params import PredictorParams
+from lmprog.request import LM
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One predictor call, as it happened. Values are the typed ones that the program saw."""
+
+    predictor: str
+    """The predictor's path in the program."""
+    inputs: Mapping[str, object]
+    outputs: Mapping[str, object]
+    """Every output, `reasoning` included; empty when the call failed."""
+    retries: int = 0
+    """How often the LM was asked again because its reply did not validate."""
+    error: str | None = None
+
+
+class Trace:
+    """The steps of one run, in the order in which the calls began, whatever the order in which they ended."""
+
+    def __init__(self) -> None:
+        self._slots: list[Step | None] = []
+
+    def open(self) -> int:
+        """Reserve the place of a call that begins now."""
+        self._slots.append(None)
+        return len(self._slots) - 1
+
+    def close(self, place: int, step: Step) -> None:
+        """Fill a reserved place."""
+        self._slots[place] = step
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The finished calls."""
+        return tuple(step for step in self._slots if step is not None)
+
+
+@dataclass(slots=True, eq=False)
+class Bound:
+    """The params in force for one predictor, and its path."""
+
+    path: str
+    params: PredictorParams
+    template: object = None
+    """What the predictor rendered from these params at its first call; the same for all rows of a candidate."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """A part of a program whose predictors are bound together: the program itself, or a compiled program inside it."""
+
+    modules: frozenset[int]
+    """`id` of each module in the region; the binding keeps them alive."""
+    bound: Mapping[object, Bound]
+    """By predictor object, so that closures and tools find theirs."""
+
+
+NOWHERE = Region(frozenset(), {})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Binding:
+    """A program with params, made once per candidate and used for all its rows."""
+
+    program: object
+    root: Region
+    regions: Mapping[int, Region]
+    """The region of each module, by `id`: where a call of that module takes its params from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The LM, the params and the trace that predictor calls see."""
+
+    lm: LM | None = None
+    binding: Binding | None = None
+    region: Region = NOWHERE
+    trace: Trace | None = None
+    sample: int = 0
+    workers: Workers | None = None
+    depth: int = 0
+    """How many levels of worker threads the caller is nested in."""
+
+
+class Changes(TypedDict, total=False):
+    """The fields of Scope, each optional."""
+
+    lm: LM | None
+    binding: Binding | None
+    region: Region
+    trace: Trace | None
+    sample: int
+    workers: Workers | None
+    depth: int
+
+
+_scope: ContextVar[Scope] = ContextVar("lmprog.scope", default=Scope())  # noqa: B039  (frozen)
+
+
+def current() -> Scope:
+    """Return the scope of the running task or thread."""
+    return _scope.get()
+
+
+@contextmanager
+def scoped(**changes: Unpack[Changes]) -> Generator[None]:
+    """Run the block with some of the scope's fields replaced."""
+    token = _scope.set(replace(_scope.get(), **changes))
+    try:
+        yield
+    finally:
+        _scope.reset(token)

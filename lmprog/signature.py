@@ -1,0 +1,412 @@
+"""Signatures: a task as a typed record whose outputs are still to be filled."""
+
+import ast
+import datetime
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Optional, TypeVar, cast, dataclass_transform, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+
+from lmprog.errors import InputError, OutputError, SignatureError
+from lmprog.params import Demo
+from lmprog.request import canonical_json
+
+S = TypeVar("S", bound="Signature")
+
+REASONING = "reasoning"
+"""The output that `with_reasoning` puts in front."""
+
+_REQUIRED: Any = ...
+_EXACT = {
+    "str", "int", "float", "bool", "none", "literal", "enum", "list", "tuple", "dict", "nullable", "bytes",
+    "date", "time", "datetime", "timedelta", "decimal", "uuid",
+}  # fmt: skip
+"""Kinds of pydantic schema that read back what they wrote; a value of any other kind is checked when it is used."""
+_REFUSED = {
+    "any": "could hold anything: write what it holds, or pydantic.JsonValue for any JSON",
+    "is-instance": "is a plain class: make it a pydantic model or a dataclass",
+    "is-subclass": "is a class object",
+    "callable": "is a function",
+    "generator": "is used up by reading it: write list[...]",
+    "set": "has no order, so equal calls would not look equal: write list[...]",
+    "frozenset": "has no order, so equal calls would not look equal: write tuple[..., ...]",
+}
+_CONFIG = ConfigDict(ser_json_inf_nan="constants", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    role: Literal["input", "output"]
+    desc: str
+    default: object
+
+
+def InputField(*, desc: str = "", default: Any = _REQUIRED) -> Any:
+    """Declare an input. `desc` is shown to the LM beside the name; with a `default` the input may be left out."""
+    return _Slot("input", desc, default)
+
+
+def OutputField(*, desc: str = "", init: Literal[False] = False) -> Any:
+    """Declare an output, which the LM fills. `init` is for type checkers: outputs are never passed in."""
+    return _Slot("output", desc, _REQUIRED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """A field of a signature: its type, and how its values travel as JSON and as text."""
+
+    name: str
+    role: Literal["input", "output"]
+    annotation: Any
+    desc: str
+    default: object
+    adapter: TypeAdapter[Any]
+    schema: Mapping[str, Any]
+    """JSON schema of the values."""
+    is_text: bool
+    """Whether every value is a string in JSON, so that it may be shown without quotes."""
+    exact: bool
+    """Whether every value of the type reads back equal, so that values need no check."""
+
+    def encode(self, value: object) -> Any:
+        """Return a value as JSON data. InputError if it would not read back equal."""
+        if type(value) is str and self.exact:
+            return value
+        data = self.adapter.dump_python(value, mode="json")
+        if not self.exact and self.decode(data) != value:
+            raise InputError(
+                f"`{self.name}`: {value!r} does not survive being written as JSON: it reads back as "
+                f"{self.decode(data)!r}. Give a value that does, or another type to the field."
+            )
+        return data
+
+    def decode(self, data: object) -> Any:
+        """Return JSON data as a value of the field's type, or raise pydantic's ValidationError."""
+        return self.adapter.validate_json(json.dumps(data))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fields:
+    """What lmprog knows about a signature class."""
+
+    inputs: Mapping[str, Field]
+    outputs: Mapping[str, Field]
+    instruction: str
+    schema: str
+    """JSON schema of the outputs, canonical text with the properties in the order of the fields."""
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(InputField, OutputField))
+class Signature:
+    """A task as a typed record: the docstring is the instruction, the fields are what goes in and what comes out.
+
+    A prediction is an instance with every field filled. A type checker sees a frozen dataclass whose
+    constructor takes the inputs only, so that `Predict(MySignature)` is typed from end to end with no plugin.
+    Fields may have any type whose values pydantic writes to JSON and reads back equal.
+    """
+
+    __lmprog_fields__: ClassVar[Fields]
+
+    def __init_subclass__(cls) -> None:
+        cls.__lmprog_fields__ = _read_fields(cls, _caller_locals())
+
+    def __init__(self, **values: object) -> None:
+        self.__dict__.update(values)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a {type(self).__name__} is immutable: build a new one instead of setting `{name}`")
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+
+def fields_of(signature: type[Signature]) -> Fields:
+    """Return the fields, instruction and schema of a signature class."""
+    return signature.__lmprog_fields__
+
+
+def check_inputs(signature: type[Signature], inputs: Mapping[str, object]) -> dict[str, Any]:
+    """Return inputs as values of the declared types, defaults filled in, or raise InputError naming each at fault."""
+    fields = fields_of(signature).inputs
+    values: dict[str, Any] = {}
+    wrong = [f"`{name}` is not an input" for name in inputs if name not in fields]
+    for name, field in fields.items():
+        value = inputs.get(name, field.default)
+        if value is _REQUIRED:
+            wrong.append(f"`{name}` is missing")
+            continue
+        try:
+            values[name] = field.adapter.validate_python(value)
+        except ValidationError as error:
+            wrong += [_fault((name, *fault["loc"]), fault["msg"], fault["input"]) for fault in error.errors()]
+    if wrong:
+        known = ", ".join(f"`{name}`" for name in fields) or "none"
+        raise InputError(
+            f"{signature.__name__} was called with inputs that do not fit: {'; '.join(wrong)}. Its inputs: {known}."
+        )
+    return values
+
+
+def encode(signature: type[Signature], values: Mapping[str, object]) -> dict[str, Any]:
+    """Return values of inputs or outputs as JSON data."""
+    fields = fields_of(signature)
+    return {name: _field(fields, name).encode(value) for name, value in values.items()}
+
+
+def check_demo(signature: type[Signature], demo: Demo) -> Demo:
+    """Return the demo with its values as JSON data, or raise SignatureError saying what does not fit.
+
+    Inputs may be missing, and `reasoning` too; every other output must be there.
+    """
+    fields = fields_of(signature)
+    unknown = [f"`{n}`" for n in demo.inputs if n not in fields.inputs]
+    unknown += [f"`{n}`" for n in demo.outputs if n not in fields.outputs]
+    missing = [f"`{n}`" for n in fields.outputs if n not in demo.outputs and n != REASONING]
+    if unknown or missing:
+        faults = [f"has no {', '.join(missing)}"] * bool(missing) + [f"names unknown {', '.join(unknown)}"] * bool(
+            unknown
+        )
+        raise SignatureError(
+            f"a demo of {signature.__name__} {' and '.join(faults)}. Inputs: {list(fields.inputs)}; outputs: {list(fields.outputs)}."
+        )
+    return Demo(
+        inputs=_check_values(signature, fields.inputs, demo.inputs),
+        outputs=_check_values(signature, fields.outputs, demo.outputs),
+    )
+
+
+_reasoned: dict[type[Signature], type[Signature]] = {}
+
+
+def with_reasoning(signature: type[S]) -> type[S]:
+    """Return a subclass with a `reasoning` output in front of the others; a signature that has one is returned as it is."""
+    if signature in _reasoned:
+        return cast("type[S]", _reasoned[signature])
+    fields = fields_of(signature)
+    if REASONING in fields.outputs:
+        return signature
+    if REASONING in fields.inputs:
+        raise SignatureError(
+            f"{signature.__name__} has an input called `reasoning`, which is the name of the output that chain of thought adds. Rename it."
+        )
+    names: dict[str, Any] = {REASONING: OutputField(), "__annotations__": {REASONING: str}}
+    names |= {"__doc__": fields.instruction, "__module__": signature.__module__, "__qualname__": signature.__qualname__}
+    made = _reasoned[signature] = type(signature.__name__, (signature,), names)
+    return cast("type[S]", made)
+
+
+def reasoning(prediction: object) -> str:
+    """Return the text that a ChainOfThought wrote before its outputs.
+
+    >>> lp.reasoning(program(question="..."))
+    """
+    text = getattr(prediction, REASONING, None)
+    if not isinstance(text, str):
+        raise OutputError(f"{type(prediction).__name__} holds no reasoning: it did not come from a ChainOfThought.")
+    return text
+
+
+def from_string(text: str) -> type[Signature]:
+    """Return the signature that a short form such as `"question, passages: list[str] -> answer: int"` stands for."""
+    sides = text.split("->")
+    if len(sides) != 2:
+        raise SignatureError(
+            f'{text!r} is no signature: write inputs, one arrow, outputs, such as "question -> answer: int".'
+        )
+    inputs, outputs = (_parse_side(side, text) for side in sides)
+    slots = {name: InputField() for name in inputs} | {name: OutputField() for name in outputs}
+    twice = sorted(set(inputs) & set(outputs))
+    if twice:
+        raise SignatureError(f"{text!r} uses {twice} as input and as output. Give the output another name.")
+    return type("StringSignature", (Signature,), {"__annotations__": {**inputs, **outputs}, **slots, "__doc__": None})
+
+
+def _read_fields(cls: type[Signature], local_names: Mapping[str, Any]) -> Fields:
+    hints = _hints(cls, local_names)
+    slots = {name: _slot(cls, name) for name in hints}
+    made = [_make_field(cls, name, hints[name], slot) for name, slot in slots.items()]
+    own = [f for f in made if f.name in inspect.get_annotations(cls)]
+    ordered = [*own, *(f for f in made if f not in own)] if REASONING in (f.name for f in own) else made
+    inputs = {f.name: f for f in ordered if f.role == "input"}
+    outputs = {f.name: f for f in ordered if f.role == "output"}
+    if not outputs:
+        raise SignatureError(
+            f"{cls.__name__} has no output, so an LM has nothing to write. Add one: `answer: str = lp.OutputField()`."
+        )
+    doc = cls.__dict__.get("__doc__") or _inherited_instruction(cls)
+    default = (
+        f"Given {_and_list(list(inputs))}, write {_and_list(list(outputs))}."
+        if inputs
+        else f"Write {_and_list(list(outputs))}."
+    )
+    schema = {"type": "object", "properties": {n: f.schema for n, f in outputs.items()}, "required": list(outputs)}
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+    return Fields(inputs, outputs, inspect.cleandoc(doc) if doc else default, text)
+
+
+def _caller_locals() -> Mapping[str, Any]:
+    """Names visible where the signature class is being written, for string annotations of local types."""
+    frame = inspect.currentframe()
+    for _ in range(2):
+        frame = frame.f_back if frame else None
+    return frame.f_locals if frame else {}
+
+
+def _hints(cls: type[Signature], local_names: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        hints = get_type_hints(cls, localns=dict(local_names), include_extras=True)
+    except NameError as error:
+        raise SignatureError(
+            f"{cls.__name__}: {error}. Import the type above the class, outside `if TYPE_CHECKING:`."
+        ) from None
+    return {name: hint for name, hint in hints.items() if name != "__lmprog_fields__"}
+
+
+def _slot(cls: type[Signature], name: str) -> _Slot:
+    if name.startswith("_"):
+        raise SignatureError(
+            f"{cls.__name__}: a field cannot be called `{name}`: names that begin with `_` are private. Rename it."
+        )
+    value = getattr(cls, name, None)
+    if not isinstance(value, _Slot):
+        raise SignatureError(
+            f"{cls.__name__}: `{name}` is neither input nor output. Write `{name}: ... = lp.InputField()` or `= lp.OutputField()`."
+        )
+    return value
+
+
+def _inherited_instruction(cls: type[Signature]) -> str | None:
+    bases = [base for base in cls.__mro__[1:] if issubclass(base, Signature) and base is not Signature]
+    return fields_of(bases[0]).instruction if bases else None
+
+
+def _make_field(cls: type[Signature], name: str, annotation: Any, slot: _Slot) -> Field:
+    where = f"{cls.__name__}: `{name}` of type {_type_name(annotation)}"
+    try:
+        adapter = _adapter(annotation)
+        kinds = set(_kinds(adapter.core_schema))
+        schema = adapter.json_schema(mode="serialization")
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
+        first = str(error).splitlines()[0]
+        raise SignatureError(
+            f"{where} cannot be written to JSON and read back ({first}). Use a pydantic model."
+        ) from None
+    refused = [reason for kind, reason in _REFUSED.items() if kind in kinds and "JsonValue" not in str(annotation)]
+    if "writeOnly" in canonical_json(schema):
+        refused.append("hides its value when written, so it cannot be read back")
+    if refused:
+        raise SignatureError(f"{where} cannot be a field: it {refused[0]}.")
+    text = all(part.get("type") == "string" or _all_strings(part) for part in (schema, adapter.json_schema()))
+    return Field(name, slot.role, annotation, slot.desc, slot.default, adapter, schema, text, exact=kinds <= _EXACT)
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(annotation, config=_CONFIG)
+    except PydanticUserError as error:
+        if error.code != "type-adapter-config-unused":  # a model brings its own configuration
+            raise
+        return TypeAdapter(annotation)
+
+
+def _kinds(schema: object) -> Iterator[str]:
+    """Every kind of pydantic core schema used by a type."""
+    if isinstance(schema, dict):
+        part = cast("dict[str, object]", schema)
+        if isinstance(part.get("type"), str):
+            yield cast("str", part["type"])
+        for name, value in part.items():
+            if name not in {"metadata", "serialization", "default", "expected", "members"}:
+                yield from _kinds(value)
+    elif isinstance(schema, (list, tuple)):
+        for value in cast("Sequence[object]", schema):
+            yield from _kinds(value)
+
+
+def _all_strings(schema: Mapping[str, Any]) -> bool:
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return bool(values) and all(isinstance(value, str) for value in values)
+
+
+def _type_name(annotation: Any) -> str:
+    return (
+        annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
+    )
+
+
+def _fault(place: tuple[int | str, ...], message: str, value: object) -> str:
+    shown = repr(value)
+    return f"`{'.'.join(map(str, place))}` = {shown if len(shown) <= 80 else shown[:77] + '...'}: {message}"
+
+
+def _field(fields: Fields, name: str) -> Field:
+    return fields.inputs[name] if name in fields.inputs else fields.outputs[name]
+
+
+def _check_values(
+    signature: type[Signature], fields: Mapping[str, Field], values: Mapping[str, object]
+) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        field = fields[name]
+        try:
+            checked[name] = field.encode(field.adapter.validate_python(value))
+        except ValidationError as error:
+            first = error.errors()[0]["msg"]
+            raise SignatureError(
+                f"a demo of {signature.__name__} has `{name}` = {value!r}, which does not fit: {first}."
+            ) from None
+    return checked
+
+
+_SHORT_TYPES: dict[str, Any] = {
+    "str": str, "int": int, "float": float, "bool": bool, "list": list, "dict": dict, "tuple": tuple, "None": None,
+    "Literal": Literal, "Optional": Optional, "date": datetime.date, "datetime": datetime.datetime,
+}  # fmt: skip
+
+
+def _parse_side(side: str, whole: str) -> dict[str, Any]:
+    """Read `a, b: list[str]` as the parameters of a function."""
+    try:
+        arguments = ast.parse(f"def f({side.strip()}): ...").body[0]
+    except SyntaxError as error:
+        raise SignatureError(
+            f'{whole!r} is no signature ({error.msg}): write fields as "name" or "name: type", with commas.'
+        ) from None
+    args = cast("ast.FunctionDef", arguments).args
+    if args.vararg or args.kwarg or args.kwonlyargs or args.posonlyargs or args.defaults:
+        raise SignatureError(f'{whole!r} is no signature: write fields as "name" or "name: type", with commas.')
+    return {arg.arg: str if arg.annotation is None else _resolve(arg.annotation, whole) for arg in args.args}
+
+
+def _resolve(node: ast.expr, whole: str) -> Any:
+    match node:
+        case ast.Name(id=name) if name in _SHORT_TYPES:
+            return _SHORT_TYPES[name]
+        case ast.Constant(value=value):
+            return value
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
+            return -value
+        case ast.Tuple(elts=parts):
+            return tuple(_resolve(part, whole) for part in parts)
+        case ast.Subscript(value=base, slice=inner):
+            return _resolve(base, whole)[_resolve(inner, whole)]
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _resolve(left, whole) | _resolve(right, whole)
+        case _:
+            raise SignatureError(
+                f"{whole!r} uses the type `{ast.unparse(node)}`, which the short form does not know: it has "
+                f"{', '.join(_SHORT_TYPES)}. For other types write a Signature class."
+            )
+
+
+def _and_list(names: Sequence[str]) -> str:
+    quoted = [f"`{name}`" for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
