@@ -59,8 +59,8 @@ _background: _Background | None = None
 
 
 def _forget() -> None:
-    global _background
-    _background = None
+    global _background, _lock
+    _background, _lock = None, threading.Lock()  # another thread may have held the lock when the process was forked
 
 
 os.register_at_fork(after_in_child=_forget)  # a forked child has no thread: it starts its own at first use

@@ -2,12 +2,13 @@
 
 import copy
 import inspect
-from collections.abc import Awaitable, Coroutine, Generator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from lmprog import loop, scope
-from lmprog.errors import ParamsError, ScopeError
+from lmprog.errors import ParamsError, ScopeError, SignatureError
 from lmprog.lm import from_spec
 from lmprog.params import Params, PredictorParams
 from lmprog.predict import LONE_PATH, Predict
@@ -39,12 +40,16 @@ class Module:
     _params: Params | None = None
     _origin: object = None
     """Where a loaded or compiled program comes from; an artifact's concern."""
+    _original: "Module | None" = None
+    """What a twin was copied from: the program that its parts and tools know as their own."""
+    _compiled_in: str | None = None
+    """The program, by class name, that was given other params than this part of it was written with."""
 
     def __setattr__(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
         for _, part, _ in _walk(value, name, None):
             if isinstance(part, Predict):
-                part.owner = type(self).__name__
+                part.owner = part.owner or type(self).__name__
 
     @overload
     def __call__(self: _Sync[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
@@ -64,12 +69,12 @@ class Module:
             return forward(*args, **kwargs)
 
     @overload
-    def acall(self: _Async[P, R_co], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
+    async def acall(self: _Async[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
-    def acall(self: _Sync[P, R_co], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]: ...
-    def acall(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+    async def acall(self: _Sync[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Run the program; a sync `forward` runs in a worker thread."""
-        return self._acall(*args, **kwargs)
+        return await self._acall(*args, **kwargs)
 
     async def _acall(self, *args: Any, **kwargs: Any) -> Any:
         with _entered(self):
@@ -107,19 +112,17 @@ def predictors(program: Program) -> dict[str, AnyPredict]:
 
     A compiled program inside another keeps its predictors apart, even where a twin of it stands elsewhere.
     """
-    return {path: predictor for path, predictor, _ in _distinct(program)}
+    return {path: predictor for path, predictor, _ in _distinct(_parts(program))}
 
 
 def params_of(program: Program) -> Params:
     """Return the params that the program runs under: those it was compiled to, or was written with."""
-    found: dict[str, PredictorParams] = {}
-    for path, predictor, holder in _distinct(program):
-        if holder is None:
-            found[path] = predictor.initial
-        else:
-            prefix, compiled = holder
-            found[path] = compiled[path[len(prefix) :].removeprefix(".")]
-    return Params(found)
+    return Params(
+        {
+            path: predictor.initial if holder is None else holder.value(path)
+            for path, predictor, holder in _distinct(_parts(program))
+        }
+    )
 
 
 def with_params(program: M, params: Params) -> M:
@@ -129,6 +132,8 @@ def with_params(program: M, params: Params) -> M:
         return cast("M", program.with_params(checked[LONE_PATH]))
     twin = copy.copy(program)
     object.__setattr__(twin, "_params", checked)
+    object.__setattr__(twin, "_original", program._original or program)  # pyright: ignore[reportPrivateUsage]
+    _claim(program, _parts(program), checked)
     return twin
 
 
@@ -145,12 +150,7 @@ def check_params(program: Program, params: Params) -> Params:
         unknown = sorted(set(value.field_descriptions) - set(fields.inputs) - set(fields.outputs))
         if unknown:
             raise ParamsError(f"`{path}` has no field called {unknown}: it has {[*fields.inputs, *fields.outputs]}.")
-    return Params(
-        {
-            path: value.replace(demos=tuple(check_demo(named[path].signature, demo) for demo in value.demos))
-            for path, value in params.items()
-        }
-    )
+    return Params({path: _with_checked_demos(path, named[path], value) for path, value in params.items()})
 
 
 def bind(program: Program, params: Params) -> scope.Binding:
@@ -158,25 +158,32 @@ def bind(program: Program, params: Params) -> scope.Binding:
     if isinstance(program, Predict):
         lone = scope.Region(frozenset(), {program: scope.Bound(LONE_PATH, params[LONE_PATH])})
         return scope.Binding(program, lone, {})
-    paths = {(id(holder and holder[1]), id(predictor)): path for path, predictor, holder in _distinct(program)}
+    parts = _parts(program)
+    _claim(program, parts, params)
+    paths = {(_region(holder), id(predictor)): path for path, predictor, holder in _distinct(parts)}
     bounds = {path: scope.Bound(path, value) for path, value in params.items()}
-    modules: dict[int, set[int]] = {}
+    entered: dict[int, set[int]] = {}
+    originals: dict[int, set[int]] = {}
     found: dict[int, dict[object, scope.Bound]] = {}
-    for _, part, holder in _walk(program, "", None):
-        region = id(holder and holder[1])
+    for _, part, holder in parts:
+        region = _region(holder)
         if isinstance(part, Predict):
             found.setdefault(region, {})[part] = bounds[paths[region, id(part)]]
         else:
-            modules.setdefault(region, set()).add(id(part))
-    regions = {key: scope.Region(frozenset(members), found.get(key, {})) for key, members in modules.items()}
-    by_module = {member: regions[key] for key, members in modules.items() for member in members}
+            entered.setdefault(region, set()).add(id(part))
+            originals.setdefault(region, set()).add(id(part._original or part))  # pyright: ignore[reportPrivateUsage]
+    regions = {key: scope.Region(frozenset(entered[key] | originals[key]), found.get(key, {})) for key in entered}
+    by_module: dict[int, scope.Region] = {}
+    for key, members in entered.items():
+        for member in members:  # a part that two twins share says nothing about which of them is meant
+            by_module[member] = scope.NOWHERE if member in by_module else regions[key]
     return scope.Binding(program, by_module[id(program)], by_module)
 
 
 @contextmanager
 def bound(binding: scope.Binding) -> Generator[None]:
     """Run the block with a program's params in force."""
-    with scope.scoped(binding=binding, region=binding.root):
+    with scope.scoped(binding=binding, region=binding.root, outer=scope.current()):
         yield
 
 
@@ -198,7 +205,7 @@ def using(
     changes: scope.Changes = {}
     if program is not None:
         binding = bind(program, params_of(program) if params is None else check_params(program, params))
-        changes["binding"], changes["region"] = binding, binding.root
+        changes["binding"], changes["region"], changes["outer"] = binding, binding.root, scope.current()
     if lm is not None:
         changes["lm"] = from_spec(lm)
     if sample is not None:
@@ -225,51 +232,120 @@ def required_inputs_of(program: Program) -> tuple[str, ...]:
     return tuple(name for name in inputs_of(program) if parameters[name].default is inspect.Parameter.empty)
 
 
-_Holder = tuple[str, Params] | None
-"""The nearest compiled program around a part: its path, and its params; None for a program as written."""
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """The compiled programs around a part of a program."""
+
+    nearest: Params
+    """Parts with the same nearest one are bound together."""
+    path: str
+    """Path of the outermost."""
+    outermost: Params
+    """These decide: compiling a program may change the compiled programs inside it."""
+
+    def value(self, path: str) -> PredictorParams:
+        """Return the params of a predictor by its path in the whole program."""
+        name = path[len(self.path) :].removeprefix(".")
+        if name not in self.outermost:
+            raise ParamsError(
+                f"`{name}` became part of a program after it was compiled, with params for {sorted(self.outermost)}. "
+                f"Compile it again, or leave its attributes as they were."
+            )
+        return self.outermost[name]
 
 
-def _distinct(program: Program) -> list[tuple[str, AnyPredict, _Holder]]:
-    first: dict[tuple[int, int], tuple[str, AnyPredict, _Holder]] = {}
-    for path, part, holder in _walk(program, "", None):
+def _region(holder: _Holder | None) -> int:
+    return id(holder.nearest) if holder else 0
+
+
+_Part = tuple[str, Module | AnyPredict, _Holder | None]
+"""A part of a program with its path and the compiled programs around it."""
+
+
+def _parts(program: Program) -> list[_Part]:
+    return list(_walk(program, "", None))
+
+
+def _distinct(parts: Sequence[_Part]) -> list[tuple[str, AnyPredict, _Holder | None]]:
+    first: dict[tuple[int, int], tuple[str, AnyPredict, _Holder | None]] = {}
+    for path, part, holder in parts:
         if isinstance(part, Predict):
-            first.setdefault((id(holder and holder[1]), id(part)), (path or LONE_PATH, part, holder))
+            first.setdefault((_region(holder), id(part)), (path or LONE_PATH, part, holder))
     return list(first.values())
 
 
-def _walk(
-    value: object, path: str, holder: _Holder, around: tuple[int, ...] = ()
-) -> Iterator[tuple[str, Module | AnyPredict, _Holder]]:
-    """Yield each module and predictor with path and holder; a part that holds a part around it is not entered again."""
+def _walk(value: object, path: str, holder: _Holder | None, around: tuple[int, ...] = ()) -> Iterator[_Part]:
+    """Yield each module and predictor; a part that holds a part around it is not entered again."""
     if id(value) in around:
         return
     around = (*around, id(value))
+    children: list[tuple[str, object]] = []  # lists made at once: forward may set attributes in another thread
     if isinstance(value, Predict):
         yield path, cast("AnyPredict", value), holder
     elif isinstance(value, Module):
-        inner = holder if value._params is None else (path, value._params)  # pyright: ignore[reportPrivateUsage]
-        yield path, value, inner
-        for name, child in vars(value).items():
-            yield from _walk(child, f"{path}.{name}" if path else name, inner, around)
+        own, original = value._params, value._original  # pyright: ignore[reportPrivateUsage]
+        if own is not None:
+            holder = replace(holder, nearest=own) if holder else _Holder(own, path, own)
+        yield path, value, holder
+        around = (*around, id(original))
+        children = [(f"{path}.{name}" if path else name, child) for name, child in list(vars(value).items())]
     elif isinstance(value, (list, tuple)):
-        for index, child in enumerate(cast("Sequence[object]", value)):
-            yield from _walk(child, f"{path}[{index}]", holder, around)
-    elif isinstance(value, Mapping) and not isinstance(value, Params):
-        for key, child in cast("Mapping[object, object]", value).items():
-            yield from _walk(child, f"{path}[{key!r}]", holder, around)
+        items = enumerate(cast("Sequence[object]", value))
+        children = [(f"{path}[{index}]", child) for index, child in items if isinstance(child, _ENTERED)]
+    elif isinstance(value, dict):
+        entries = list(cast("dict[object, object]", value).items())
+        children = [(f"{path}[{key!r}]", child) for key, child in entries if isinstance(child, _ENTERED)]
+    for name, child in children:
+        yield from _walk(child, name, holder, around)
+
+
+_ENTERED = (Predict, Module, list, tuple, dict)
+"""What may hold a predictor. A long list of texts is passed over fast."""
+
+
+def _claim(program: Module, parts: Sequence[_Part], params: Params) -> None:
+    """Note on each part whose program it is, so that a part called without that program's params can say so.
+
+    Parts that were put into a list or dict after it became an attribute are met here first. A module is claimed
+    only once its params differ from those it was written with: before that, to call it by itself does no harm.
+    """
+    name = type(program).__name__
+    compiled = any(params[path] != predictor.initial for path, predictor, _ in _distinct(parts))
+    for _, part, _ in parts:
+        if isinstance(part, Predict):
+            part.owner = part.owner or name
+        elif compiled and part is not program:
+            object.__setattr__(part, "_compiled_in", name)
+
+
+def _with_checked_demos(path: str, predictor: AnyPredict, value: PredictorParams) -> PredictorParams:
+    try:
+        return value.replace(demos=tuple(check_demo(predictor.signature, demo) for demo in value.demos))
+    except SignatureError as error:
+        raise ParamsError(f"`{path}`: {error}") from None
 
 
 @contextmanager
 def _entered(module: Module) -> Generator[None]:
     """Put the right params in force for a module that is called."""
-    here = scope.current()
-    if id(module) in here.region.modules:
-        yield
+    for around in scope.from_inside_out():
+        if id(module) in around.region.modules:
+            region = around.region
+        elif around.binding and id(module) in around.binding.regions:
+            region = around.binding.regions[id(module)]
+        else:
+            continue
+        if region is scope.current().region:
+            yield
+        else:
+            with scope.scoped(binding=around.binding, region=region, outer=scope.current()):
+                yield
         return
-    region = here.binding.regions.get(id(module)) if here.binding else None
-    if region is not None:
-        with scope.scoped(region=region):
-            yield
-    else:
-        with bound(bind(module, params_of(module))):
-            yield
+    if module._compiled_in and module._params is None:  # pyright: ignore[reportPrivateUsage]
+        raise ScopeError(
+            f"this {type(module).__name__} is part of a compiled {module._compiled_in} and was called where that "  # pyright: ignore[reportPrivateUsage]
+            f"program's params are not in force. Call the program, or wrap the call: `with lp.using(program):`. "
+            f"In a thread that you start, run it under `contextvars.copy_context().run`."
+        )
+    with bound(bind(module, params_of(module))):
+        yield

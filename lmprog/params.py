@@ -4,9 +4,9 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lmprog.errors import ParamsError
 from lmprog.request import canonical_json
@@ -29,11 +29,17 @@ class Demo(_Value):
     inputs: dict[str, Any]
     outputs: dict[str, Any]
 
+    @field_validator("inputs", "outputs")
+    @classmethod
+    def _own(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Copy lists and dicts, so that changing what was passed in changes no demo."""
+        return {name: _copied(value) for name, value in values.items()}
+
 
 class Config(_Value):
     """How a predictor calls its LM; None leaves the default (temperature 0, 512 tokens)."""
 
-    temperature: float | None = Field(default=None, ge=0)
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, gt=0)
 
 
@@ -57,7 +63,11 @@ class PredictorParams(_Value):
 
     def replace(self, **changes: object) -> "PredictorParams":
         """Return a copy with some fields changed, checked like new ones."""
-        return PredictorParams.model_validate({**dict(self), **changes})
+        try:
+            return PredictorParams.model_validate({**dict(self), **changes})
+        except ValidationError as error:
+            known = ", ".join(PredictorParams.model_fields)
+            raise ParamsError(f"these params cannot be: {_faults(error)}. They have {known}.") from None
 
 
 class _File(BaseModel):
@@ -85,7 +95,7 @@ class Params(Mapping[str, PredictorParams]):
         return len(self._by_path)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Params) and self._by_path == other._by_path
+        return isinstance(other, Params) and self.to_json(None) == other.to_json(None)  # 1, 1.0 and True differ there
 
     def __hash__(self) -> int:
         return hash(self.fingerprint)
@@ -118,15 +128,29 @@ class Params(Mapping[str, PredictorParams]):
         try:
             return Params(_File.model_validate_json(text).predictors)
         except ValidationError as error:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'text'}: {e['msg']}" for e in error.errors())
             raise ParamsError(
-                f"this is not params JSON of format 1: {wrong}. Write it with `Params.to_json()`."
+                f"this is not params JSON of format 1: {_faults(error)}. Write it with `Params.to_json()`."
             ) from None
 
     def diff(self, new: "Params") -> str:
-        """Return the changes from these params to `new` as a unified diff that a person can read; "" when equal."""
-        before, after = _readable(self), _readable(new)
-        return "\n".join(difflib.unified_diff(before, after, "before", "after", lineterm="", n=2))
+        """Return the changes from these params to `new` as one unified diff for each predictor; "" when equal."""
+        lines: list[str] = []
+        for path in sorted({*self, *new}):
+            before, after = _readable(self.get(path)), _readable(new.get(path))
+            lines += difflib.unified_diff(before, after, f"before {path}", f"after {path}", lineterm="", n=2)
+        return "\n".join(lines)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copied(part) for key, part in cast("dict[str, object]", value).items()}
+    if isinstance(value, list):
+        return [_copied(part) for part in cast("list[object]", value)]
+    return value
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'text'}: {e['msg']}" for e in error.errors())
 
 
 def _without_unset(value: dict[str, Any]) -> dict[str, Any]:
@@ -134,17 +158,17 @@ def _without_unset(value: dict[str, Any]) -> dict[str, Any]:
     return {**value, "config": {name: entry for name, entry in value["config"].items() if entry is not None}}
 
 
-def _readable(params: Params) -> list[str]:
-    lines: list[str] = []
-    for path in sorted(params):
-        value = params[path]
-        lines += [f"{path}:", *(f"  {line}" for line in value.instruction.splitlines())]
-        for demo in value.demos:
-            lines += [f"  demo {canonical_json(demo.inputs)}", f"    -> {canonical_json(demo.outputs)}"]
-        lines += [f"  {name}: {text}" for name, text in sorted(value.field_descriptions.items())]
-        if value.format != "chat":
-            lines.append(f"  format: {value.format}")
-        if value.weights:
-            lines.append(f"  weights: {value.weights.adapter} on {value.weights.base}")
-        lines += [f"  {name}: {entry}" for name, entry in dict(value.config).items() if entry is not None]
-    return lines
+def _readable(params: PredictorParams | None) -> list[str]:
+    """Lines that differ wherever params do: `|` sets the instruction's lines apart from all others."""
+    if params is None:
+        return []
+    lines = [f"| {line}" for line in params.instruction.split("\n")]
+    for demo in params.demos:
+        data = demo.model_dump(mode="json")
+        lines += [f"demo {canonical_json(data['inputs'])}", f"  -> {canonical_json(data['outputs'])}"]
+    lines += [f"field {name}: {canonical_json(text)}" for name, text in sorted(params.field_descriptions.items())]
+    if params.format != "chat":
+        lines.append(f"format: {params.format}")
+    if params.weights:
+        lines.append(f"weights: {params.weights.adapter} on {params.weights.base}, SHA-256 {params.weights.sha256}")
+    return lines + [f"{name}: {entry}" for name, entry in dict(params.config).items() if entry is not None]

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast, overload
 from pydantic import ValidationError
 
 from lmprog import loop, scope
-from lmprog.errors import OutputError, ParamsError, ScopeError
+from lmprog.errors import InputError, LmprogError, OutputError, ParamsError, ScopeError
 from lmprog.formats import Template, prepare
 from lmprog.lm import default_lm
 from lmprog.params import Config, Demo, PredictorParams
@@ -86,27 +86,32 @@ class Predict(Generic[P, S_co]):
         return self._own.params
 
     def with_params(self, params: PredictorParams) -> "Predict[P, S_co]":
-        """Return a twin of a predictor that is a program by itself, which runs under other params."""
+        """Return a twin that is a program by itself and runs under other params."""
         twin = copy.copy(self)
-        twin._own = scope.Bound(LONE_PATH, params)
+        twin._own, twin.owner = scope.Bound(LONE_PATH, params), None
         return twin
 
-    def __call__(self, *args: P.args, **inputs: P.kwargs) -> S_co:
+    def __call__(self, /, *args: P.args, **inputs: P.kwargs) -> S_co:
         """Return the signature with its outputs filled. In async code write `await predictor.acall(...)`."""
-        return loop.run(self._answer(inputs), instead="await predictor.acall(...)")
+        return loop.run(self._answer(args, inputs), instead="await predictor.acall(...)")
 
-    async def acall(self, *args: P.args, **inputs: P.kwargs) -> S_co:
+    async def acall(self, /, *args: P.args, **inputs: P.kwargs) -> S_co:
         """Return the signature with its outputs filled."""
-        return await loop.hop(self._answer(inputs))
+        return await loop.hop(self._answer(args, inputs))
 
-    async def _answer(self, inputs: Mapping[str, object]) -> S_co:
+    async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()
-        bound = self._bound(here)
+        bound = self._bound()
         lm = here.lm or default_lm()
         if lm is None:
             raise ScopeError(
                 f'`{bound.path}` has no LM to call. Name one: `lp.configure(lm="tiny")`, `with lp.using(lm=...):` '
                 "around the call, or the environment variable LMPROG_LM."
+            )
+        if unnamed:
+            raise InputError(
+                f"{self.signature.__name__} was given {unnamed[0]!r} without a name. Write each input by name: "
+                f"{', '.join(f'{name}=...' for name in fields_of(self.signature).inputs)}."
             )
         values = check_inputs(self.signature, inputs)
         place = here.trace.open() if here.trace else 0
@@ -117,20 +122,25 @@ class Predict(Generic[P, S_co]):
         except OutputError as wrong:
             retries, error = self.retries, str(wrong)
             raise
+        except LmprogError as wrong:
+            error = str(wrong)
+            raise
         finally:
             if here.trace:
                 here.trace.close(place, scope.Step(bound.path, values, outputs, retries, error))
         return cast("S_co", self.signature(**values, **outputs))
 
-    def _bound(self, here: scope.Scope) -> scope.Bound:
-        bound = here.region.bound.get(self)
-        if bound is None and self.owner is not None:
+    def _bound(self) -> scope.Bound:
+        for around in scope.from_inside_out():
+            if self in around.region.bound:
+                return around.region.bound[self]
+        if self.owner is not None:
             raise ScopeError(
                 f"this predictor ({self.signature.__name__}) belongs to a {self.owner} and was called where that "
                 f"program's params are not in force. Call the program, or wrap the call: `with lp.using(program):`. "
                 f"In a thread that you start, run it under `contextvars.copy_context().run`."
             )
-        return bound or self._own
+        return self._own
 
     async def _ask(
         self, lm: LM, sample: int, bound: scope.Bound, values: Mapping[str, Any]

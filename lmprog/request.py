@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Role = Literal["system", "user", "assistant"]
@@ -77,5 +77,12 @@ def canonical_json(value: object) -> str:
 
 
 def request_key(lm_name: str, request: Request) -> str:
-    """Return the SHA-256 (hex) under which a request's reply is recorded."""
-    return hashlib.sha256(canonical_json([lm_name, asdict(request)]).encode()).hexdigest()
+    """Return the SHA-256 (hex) under which a request's reply is recorded.
+
+    Of the texts JSON holds only the lengths; they follow as they are, since escaping them would take most of the time.
+    """
+    turns = [[message.role, len(message.text)] for message in request.messages]
+    settings = [request.schema, request.temperature, request.max_tokens, request.sample, request.weights]
+    texts = "".join([message.text for message in request.messages])
+    head = canonical_json([lm_name, turns, settings])
+    return hashlib.sha256(f"{head}\n{texts}".encode(errors="surrogatepass")).hexdigest()

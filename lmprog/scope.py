@@ -1,6 +1,6 @@
 """The one ambient value: what surrounds a predictor's call."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -91,6 +91,8 @@ class Scope:
     workers: Workers | None = None
     depth: int = 0
     """How many levels of worker threads the caller is nested in."""
+    outer: "Scope | None" = None
+    """The scope of the program that called the one in force: a tool or closure of the caller finds its params there."""
 
 
 class Changes(TypedDict, total=False):
@@ -103,6 +105,7 @@ class Changes(TypedDict, total=False):
     sample: int
     workers: Workers | None
     depth: int
+    outer: Scope | None
 
 
 _scope: ContextVar[Scope] = ContextVar("lmprog.scope", default=Scope())  # noqa: B039  (frozen)
@@ -111,6 +114,14 @@ _scope: ContextVar[Scope] = ContextVar("lmprog.scope", default=Scope())  # noqa:
 def current() -> Scope:
     """Return the scope of the running task or thread."""
     return _scope.get()
+
+
+def from_inside_out() -> Iterator[Scope]:
+    """Yield the current scope, then those around it: of the program that called, of the one that called that, ..."""
+    here: Scope | None = _scope.get()
+    while here is not None:
+        yield here
+        here = here.outer
 
 
 @contextmanager

@@ -4,8 +4,11 @@ import ast
 import datetime
 import inspect
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from types import NoneType, SimpleNamespace
 from typing import Any, ClassVar, Literal, Optional, TypeVar, cast, dataclass_transform, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -21,20 +24,20 @@ REASONING = "reasoning"
 """The output that `with_reasoning` puts in front."""
 
 _REQUIRED: Any = ...
-_EXACT = {
-    "str", "int", "float", "bool", "none", "literal", "enum", "list", "tuple", "dict", "nullable", "bytes",
-    "date", "time", "datetime", "timedelta", "decimal", "uuid",
-}  # fmt: skip
+_EXACT = {"str", "int", "float", "bool", "none", "list", "nullable", "default"}
 """Kinds of pydantic schema that read back what they wrote; a value of any other kind is checked when it is used."""
+_SCALARS = {str, int, float, bool, NoneType}
 _REFUSED = {
     "any": "could hold anything: write what it holds, or pydantic.JsonValue for any JSON",
-    "is-instance": "is a plain class: make it a pydantic model or a dataclass",
+    "choice": "has a choice that JSON cannot hold: write texts, numbers, true, false or None, or an Enum of those",
     "is-subclass": "is a class object",
     "callable": "is a function",
     "generator": "is used up by reading it: write list[...]",
     "set": "has no order, so equal calls would not look equal: write list[...]",
     "frozenset": "has no order, so equal calls would not look equal: write tuple[..., ...]",
 }
+_NOT_KEPT = "does not read back as it is once written as JSON"
+_INSTEAD = "Give a value that does, or another type to the field."
 _CONFIG = ConfigDict(ser_json_inf_nan="constants", ser_json_bytes="base64", val_json_bytes="base64")
 
 
@@ -76,12 +79,14 @@ class Field:
         """Return a value as JSON data. InputError if it would not read back equal."""
         if type(value) is str and self.exact:
             return value
-        data = self.adapter.dump_python(value, mode="json")
-        if not self.exact and self.decode(data) != value:
-            raise InputError(
-                f"`{self.name}`: {value!r} does not survive being written as JSON: it reads back as "
-                f"{self.decode(data)!r}. Give a value that does, or another type to the field."
-            )
+        try:
+            data = self.adapter.dump_python(value, mode="json", by_alias=True)
+            back = value if self.exact else self.decode(data)
+        except (TypeError, ValueError) as error:  # pydantic's own are ValueErrors, a type's own may be either
+            first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise InputError(f"`{self.name}`: {value!r} {_NOT_KEPT}, because: {first}. {_INSTEAD}") from None
+        if back is not value and back != value:  # nan differs from itself
+            raise InputError(f"`{self.name}`: {value!r} {_NOT_KEPT}, but as {back!r}. {_INSTEAD}")
         return data
 
     def decode(self, data: object) -> Any:
@@ -114,7 +119,7 @@ class Signature:
     def __init_subclass__(cls) -> None:
         cls.__lmprog_fields__ = _read_fields(cls, _caller_locals())
 
-    def __init__(self, **values: object) -> None:
+    def __init__(self, /, **values: object) -> None:
         self.__dict__.update(values)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -221,15 +226,22 @@ def from_string(text: str) -> type[Signature]:
             f'{text!r} is no signature: write inputs, one arrow, outputs, such as "question -> answer: int".'
         )
     inputs, outputs = (_parse_side(side, text) for side in sides)
-    slots = {name: InputField() for name in inputs} | {name: OutputField() for name in outputs}
-    twice = sorted(set(inputs) & set(outputs))
+    names = [name for name, _ in (*inputs, *outputs)]
+    twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise SignatureError(f"{text!r} uses {twice} as input and as output. Give the output another name.")
-    return type("StringSignature", (Signature,), {"__annotations__": {**inputs, **outputs}, **slots, "__doc__": None})
+        raise SignatureError(f"{text!r} uses {twice} more than once. Give each field a name of its own.")
+    slots = {name: InputField() for name, _ in inputs} | {name: OutputField() for name, _ in outputs}
+    annotations = dict([*inputs, *outputs])
+    return type("StringSignature", (Signature,), {"__annotations__": annotations, **slots, "__doc__": None})
 
 
 def _read_fields(cls: type[Signature], local_names: Mapping[str, Any]) -> Fields:
     hints = _hints(cls, local_names)
+    untyped = [name for name, value in vars(cls).items() if isinstance(value, _Slot) and name not in hints]
+    if untyped:
+        raise SignatureError(
+            f"{cls.__name__}: `{untyped[0]}` has no type. Write `{untyped[0]}: str = ...`, or the type that it has."
+        )
     slots = {name: _slot(cls, name) for name in hints}
     made = [_make_field(cls, name, hints[name], slot) for name, slot in slots.items()]
     own = [f for f in made if f.name in inspect.get_annotations(cls)]
@@ -240,15 +252,24 @@ def _read_fields(cls: type[Signature], local_names: Mapping[str, Any]) -> Fields
         raise SignatureError(
             f"{cls.__name__} has no output, so an LM has nothing to write. Add one: `answer: str = lp.OutputField()`."
         )
-    doc = cls.__dict__.get("__doc__") or _inherited_instruction(cls)
+    docs = [
+        base.__dict__.get("__doc__") for base in cls.__mro__ if issubclass(base, Signature) and base is not Signature
+    ]
+    doc = next((doc for doc in docs if doc), None)
     default = (
         f"Given {_and_list(list(inputs))}, write {_and_list(list(outputs))}."
         if inputs
         else f"Write {_and_list(list(outputs))}."
     )
-    schema = {"type": "object", "properties": {n: f.schema for n, f in outputs.items()}, "required": list(outputs)}
-    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
-    return Fields(inputs, outputs, inspect.cleandoc(doc) if doc else default, text)
+    return Fields(inputs, outputs, inspect.cleandoc(doc) if doc else default, _schema_of(outputs))
+
+
+def _schema_of(outputs: Mapping[str, Field]) -> str:
+    mode: Literal["serialization"] = "serialization"
+    by_name, shared = TypeAdapter.json_schemas((name, mode, field.adapter) for name, field in outputs.items())
+    properties = {name: by_name[name, mode] for name in outputs}  # `shared` holds the models that fields refer to
+    schema = {"type": "object", "properties": properties, "required": list(outputs), **shared}
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
 
 
 def _caller_locals() -> Mapping[str, Any]:
@@ -260,13 +281,27 @@ def _caller_locals() -> Mapping[str, Any]:
 
 
 def _hints(cls: type[Signature], local_names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the type of each field. Base classes know theirs already: their names may not be visible from here."""
+    hints: dict[str, Any] = {}
+    bases: tuple[type[object], ...] = cls.__mro__
+    for base in reversed(bases):
+        if base is not cls and issubclass(base, Signature):
+            known = fields_of(base) if base is not Signature else Fields({}, {}, "", "")
+            hints |= {name: field.annotation for name, field in {**known.inputs, **known.outputs}.items()}
+        else:
+            hints |= _own_hints(base, local_names)
+    return hints
+
+
+def _own_hints(cls: type[object], local_names: Mapping[str, Any]) -> dict[str, Any]:
+    written = SimpleNamespace(__annotations__=inspect.get_annotations(cls))
     try:
-        hints = get_type_hints(cls, localns=dict(local_names), include_extras=True)
-    except NameError as error:
+        return get_type_hints(written, vars(sys.modules[cls.__module__]), dict(local_names), include_extras=True)
+    except (NameError, SyntaxError, TypeError) as error:
         raise SignatureError(
-            f"{cls.__name__}: {error}. Import the type above the class, outside `if TYPE_CHECKING:`."
+            f"{cls.__name__}: {error}. A field's type must be a type that can be seen where the class stands: "
+            f"import it above the class, outside `if TYPE_CHECKING:`."
         ) from None
-    return {name: hint for name, hint in hints.items() if name != "__lmprog_fields__"}
 
 
 def _slot(cls: type[Signature], name: str) -> _Slot:
@@ -282,29 +317,33 @@ def _slot(cls: type[Signature], name: str) -> _Slot:
     return value
 
 
-def _inherited_instruction(cls: type[Signature]) -> str | None:
-    bases = [base for base in cls.__mro__[1:] if issubclass(base, Signature) and base is not Signature]
-    return fields_of(bases[0]).instruction if bases else None
-
-
 def _make_field(cls: type[Signature], name: str, annotation: Any, slot: _Slot) -> Field:
-    where = f"{cls.__name__}: `{name}` of type {_type_name(annotation)}"
+    where = f"{cls.__name__}: `{name}` of type {_type_name(annotation)} cannot be a field"
     try:
         adapter = _adapter(annotation)
         kinds = set(_kinds(adapter.core_schema))
-        schema = adapter.json_schema(mode="serialization")
-    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
+        refused = [reason for kind, reason in _REFUSED.items() if kind in kinds]
+        if refused:
+            raise SignatureError(f"{where}: it {refused[0]}.")
+        schema, accepted = adapter.json_schema(mode="serialization"), adapter.json_schema()
+    except PydanticSchemaGenerationError:
+        raise SignatureError(f"{where}: pydantic does not know it. Make it a pydantic model or a dataclass.") from None
+    except (PydanticInvalidForJsonSchema, PydanticUserError) as error:
         first = str(error).splitlines()[0]
-        raise SignatureError(
-            f"{where} cannot be written to JSON and read back ({first}). Use a pydantic model."
-        ) from None
-    refused = [reason for kind, reason in _REFUSED.items() if kind in kinds and "JsonValue" not in str(annotation)]
+        raise SignatureError(f"{where}: it has no form in JSON ({first}). Use a pydantic model.") from None
     if "writeOnly" in canonical_json(schema):
-        refused.append("hides its value when written, so it cannot be read back")
-    if refused:
-        raise SignatureError(f"{where} cannot be a field: it {refused[0]}.")
-    text = all(part.get("type") == "string" or _all_strings(part) for part in (schema, adapter.json_schema()))
-    return Field(name, slot.role, annotation, slot.desc, slot.default, adapter, schema, text, exact=kinds <= _EXACT)
+        raise SignatureError(f"{where}: it hides its value when written, so it cannot be read back.")
+    text = all(part.get("type") == "string" or _all_strings(part) for part in (schema, accepted))
+    field = Field(name, slot.role, annotation, slot.desc, slot.default, adapter, schema, text, exact=kinds <= _EXACT)
+    if slot.default is not _REQUIRED:
+        try:
+            adapter.validate_python(slot.default)
+        except ValidationError as error:
+            raise SignatureError(
+                f"{cls.__name__}: `{name}` has the default {slot.default!r}, which is no "
+                f"{_type_name(annotation)}: {error.errors()[0]['msg']}."
+            ) from None
+    return field
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
@@ -318,15 +357,29 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 def _kinds(schema: object) -> Iterator[str]:
     """Every kind of pydantic core schema used by a type."""
-    if isinstance(schema, dict):
-        part = cast("dict[str, object]", schema)
-        if isinstance(part.get("type"), str):
-            yield cast("str", part["type"])
-        for name, value in part.items():
-            if name not in {"metadata", "serialization", "default", "expected", "members"}:
-                yield from _kinds(value)
-    elif isinstance(schema, (list, tuple)):
+    if isinstance(schema, (list, tuple)):
         for value in cast("Sequence[object]", schema):
+            yield from _kinds(value)
+    if not isinstance(schema, dict):
+        return
+    part = cast("dict[str, object]", schema)
+    kind = part.get("type")
+    if not isinstance(kind, str):  # fields by name
+        yield from _kinds(list(part.values()))
+        return
+    yield kind
+    if "serialization" in part:
+        yield "serialization"
+    values = [
+        *cast("list[object]", part.get("expected", [])),
+        *(m.value for m in cast("list[Enum]", part.get("members", []))),
+    ]
+    if not all(type(value) in _SCALARS for value in values):
+        yield "choice"
+    for name, value in part.items():
+        if kind == "json-or-python" and name == "json_schema":
+            continue  # what a program sees is the Python side
+        if name not in {"metadata", "serialization", "default", "expected", "members"}:
             yield from _kinds(value)
 
 
@@ -355,15 +408,22 @@ def _check_values(
 ) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in values.items():
-        field = fields[name]
         try:
-            checked[name] = field.encode(field.adapter.validate_python(value))
-        except ValidationError as error:
-            first = error.errors()[0]["msg"]
+            checked[name] = fields[name].encode(_typed(fields[name], value))
+        except (ValidationError, InputError) as error:
+            reason = str(error) if isinstance(error, InputError) else f"{error.errors()[0]['msg']}."
             raise SignatureError(
-                f"a demo of {signature.__name__} has `{name}` = {value!r}, which does not fit: {first}."
+                f"a demo of {signature.__name__} has `{name}` = {value!r}, which does not fit: {reason}"
             ) from None
     return checked
+
+
+def _typed(field: Field, value: object) -> Any:
+    """Read a demo's value, JSON first: a checked demo is JSON, and checking it again must not change it."""
+    try:
+        return field.decode(value)
+    except (TypeError, ValueError):
+        return field.adapter.validate_python(value)
 
 
 _SHORT_TYPES: dict[str, Any] = {
@@ -372,30 +432,54 @@ _SHORT_TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _parse_side(side: str, whole: str) -> dict[str, Any]:
+def _parse_side(side: str, whole: str) -> list[tuple[str, Any]]:
     """Read `a, b: list[str]` as the parameters of a function."""
     try:
-        arguments = ast.parse(f"def f({side.strip()}): ...").body[0]
+        statements = ast.parse(f"def f({side.strip()}): ...").body
     except SyntaxError as error:
-        raise SignatureError(
-            f'{whole!r} is no signature ({error.msg}): write fields as "name" or "name: type", with commas.'
-        ) from None
-    args = cast("ast.FunctionDef", arguments).args
-    if args.vararg or args.kwarg or args.kwonlyargs or args.posonlyargs or args.defaults:
-        raise SignatureError(f'{whole!r} is no signature: write fields as "name" or "name: type", with commas.')
-    return {arg.arg: str if arg.annotation is None else _resolve(arg.annotation, whole) for arg in args.args}
+        raise _no_signature(whole, f" ({error.msg})") from None
+    match statements:
+        case [
+            ast.FunctionDef(
+                args=ast.arguments(posonlyargs=[], vararg=None, kwonlyargs=[], kwarg=None, defaults=[]) as parameters,
+                body=[ast.Expr(ast.Constant())],
+            )
+        ]:
+            return [(arg.arg, _short_type(arg.annotation, whole)) for arg in parameters.args]
+        case _:
+            raise _no_signature(whole)
+
+
+def _no_signature(whole: str, why: str = "") -> SignatureError:
+    return SignatureError(f'{whole!r} is no signature{why}: write fields as "name" or "name: type", with commas.')
+
+
+def _short_type(node: ast.expr | None, whole: str) -> Any:
+    if node is None:
+        return str
+    try:
+        return _resolve(node, whole)
+    except TypeError as error:
+        raise SignatureError(f"{whole!r} uses `{ast.unparse(node)}`, which is no type ({error}).") from None
+
+
+def _choices(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise TypeError("choices are texts in quotes, numbers, True, False or None") from None
 
 
 def _resolve(node: ast.expr, whole: str) -> Any:
     match node:
         case ast.Name(id=name) if name in _SHORT_TYPES:
             return _SHORT_TYPES[name]
-        case ast.Constant(value=value):
+        case ast.Constant(value=value) if value is None or value is ...:
             return value
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(value))):
-            return -value
         case ast.Tuple(elts=parts):
             return tuple(_resolve(part, whole) for part in parts)
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=choices):
+            return Literal[_choices(choices)]
         case ast.Subscript(value=base, slice=inner):
             return _resolve(base, whole)[_resolve(inner, whole)]
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):

@@ -17,21 +17,24 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
 
 from lmprog.errors import OutputError
 from lmprog.params import Demo, PredictorParams
-from lmprog.request import Message
+from lmprog.request import Message, canonical_json
 from lmprog.signature import Field, Signature, fields_of
 
 END = "[[ end of fields ]]"
 LAYOUT = "Each field is its name in double square brackets on a line of its own, with the value below."
 """The sentence that parts the instruction and the fields from the rules of the layout."""
 
-_MARKER = re.compile(r"^\[\[ ([^\W\d]\w*|end of fields) \]\]", re.MULTILINE)
-_FENCE = re.compile(r"^```\w*\n(.*)\n```$", re.DOTALL)
+_MARKER = re.compile(r"^\[\[ (\S+|end of fields) \]\]", re.MULTILINE)  # \w would miss the vowel signs of many scripts
+_FENCE = re.compile(r"^```\w*\s*\n(.*)\n```$", re.DOTALL)
+_PLAIN = re.compile(r'[^\s,"]([^,"\n\r]*[^\s,"])?')
+"""A choice that needs no quotes to stand in a list with commas."""
 _SHOWN_AT_MOST = 300
 
 
@@ -57,33 +60,28 @@ class Chat:
     def render(self, inputs: Mapping[str, Any], /) -> tuple[Message, ...]:
         """Return the conversation that asks for the outputs."""
         fields = fields_of(self.signature).inputs
-        data = {name: fields[name].encode(value) for name, value in inputs.items()}
-        return (*self.prefix, Message("user", _write(fields, data)))
+        return (*self.prefix, Message("user", _write(fields, _encoded(fields, inputs))))
 
     def render_reply(self, outputs: Mapping[str, Any], /) -> str:
         """Return the reply that holds these outputs."""
         fields = fields_of(self.signature).outputs
-        return _write_reply(fields, {name: fields[name].encode(value) for name, value in outputs.items()})
+        return _write_reply(fields, _encoded(fields, outputs))
 
     def parse(self, reply: str, /, *, cut_off: bool = False) -> dict[str, Any]:
         """Return the outputs in a reply. Text before the first field and after the end is ignored."""
         fields = fields_of(self.signature).outputs
-        if cut_off and END not in reply:
+        if cut_off and not any(mark[0] == END for mark in _MARKER.finditer(reply)):
             raise _wrong(reply, "it was cut off at the limit of tokens, before the end of its fields")
-        found = read_fields(reply, fields)
-        values = {name: [text for key, text in found if key == name] for name in fields}
-        missing = [f"`{name}`" for name, texts in values.items() if not texts]
+        texts = _read_once(reply, fields)
+        missing = [f"`{name}`" for name in fields if name not in texts]
         if missing:
             raise _wrong(reply, f"the field {', '.join(missing)} is missing")
-        double = [f"`{name}`" for name, texts in values.items() if len(texts) > 1]
-        if double:
-            raise _wrong(reply, f"the field {', '.join(double)} is given more than once")
-        return {name: _read(field, values[name][0], reply) for name, field in fields.items()}
+        return {name: _read(field, texts[name], reply) for name, field in fields.items()}
 
     def parse_inputs(self, message: str, /) -> dict[str, Any]:
         """Return the typed inputs that a rendered user message holds."""
         fields = fields_of(self.signature).inputs
-        return {name: _read(fields[name], text, message) for name, text in read_fields(message, fields)}
+        return {name: _read(fields[name], text, message) for name, text in _read_once(message, fields).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +94,23 @@ class Conversation:
 
     @property
     def inputs(self) -> Mapping[str, str]:
-        """The values of the last turn that has fields."""
-        asked = [fields for role, fields in self.turns if role == "user" and fields]
-        return asked[-1] if asked else {}
+        """The values of the question: the last user turn that has fields."""
+        return dict(self.turns[self._question :][:1]).get("user", {})
 
     @property
     def demos(self) -> tuple[tuple[Mapping[str, str], Mapping[str, str]], ...]:
-        """The worked examples: every user turn that an assistant turn with fields answers."""
-        pairs = zip(self.turns, self.turns[1:], strict=False)
-        return tuple((asked, said) for (a, asked), (b, said) in pairs if (a, b) == ("user", "assistant") and said)
+        """The worked examples: every user turn before the question that an assistant turn with fields answers."""
+        before = self.turns[: self._question]
+        return tuple(
+            (asked, said) for (a, asked), (b, said) in pairwise(before) if (a, b) == ("user", "assistant") and said
+        )
+
+    @property
+    def _question(self) -> int:
+        """The place of the question among the turns: after it come only replies that were refused, and why."""
+        asked = [place for place, (role, _) in enumerate(self.turns) if role == "user"]
+        with_fields = [place for place in asked if self.turns[place][1]]
+        return max(with_fields or asked, default=0)
 
 
 def read_conversation(messages: Sequence[Message]) -> Conversation:
@@ -157,16 +163,14 @@ def _system(signature: type[Signature], params: PredictorParams) -> str:
     outputs = [_describe(field, said) for field in fields.outputs.values()]
     blocks = [f"[[ {name} ]]\n<{type_words(field.schema)}>" for name, field in fields.outputs.items()]
     layout = f"{LAYOUT} Reply with every output field in that layout, and nothing else:"
-    parts = [params.instruction]
-    if inputs:
-        parts.append("Input fields:\n" + "\n".join(inputs))
-    parts += ["Output fields:\n" + "\n".join(outputs), layout, *blocks, END]
-    return "\n\n".join(parts)
+    sections = ["Input fields:\n" + "\n".join(inputs or ["none"]), "Output fields:\n" + "\n".join(outputs)]
+    return "\n\n".join([params.instruction, *sections, layout, *blocks, END])
 
 
 def _describe(field: Field, said: Mapping[str, str]) -> str:
     desc = said.get(field.name, field.desc)
-    return f"- {field.name} ({type_words(field.schema)})" + (f": {desc}" if desc else "")
+    line = f"- {field.name} ({type_words(field.schema)})" + (f": {desc}" if desc else "")
+    return line.replace("\n", "\n  ")  # so that no line of a description passes for the title of a section
 
 
 _SCALARS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
@@ -181,7 +185,8 @@ def type_words(schema: Mapping[str, Any]) -> str:
     """Return in words what a JSON schema asks for."""
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
-        return "one of: " + ", ".join(v if isinstance(v, str) else json.dumps(v) for v in values)
+        plain = all(isinstance(v, str) and _PLAIN.fullmatch(v) for v in values)
+        return "one of: " + ", ".join(v if plain else json.dumps(v, ensure_ascii=False) for v in values)
     if set(schema) - {"title", "description", "default"} == {"anyOf"}:
         return " or ".join(type_words(part) for part in schema["anyOf"])
     bounds = "".join(f", {words} {schema[name]}" for name, words in _BOUNDS.items() if name in schema)
@@ -196,9 +201,21 @@ def type_words(schema: Mapping[str, Any]) -> str:
 
 def _demo_turns(signature: type[Signature], demo: Demo) -> tuple[Message, Message]:
     fields = fields_of(signature)
-    outputs = {name: demo.outputs[name] for name in fields.outputs if name in demo.outputs}
-    inputs = {name: demo.inputs[name] for name in fields.inputs if name in demo.inputs}
+    inputs, outputs = _in_order(fields.inputs, demo.inputs), _in_order(fields.outputs, demo.outputs)
     return Message("user", _write(fields.inputs, inputs)), Message("assistant", _write_reply(fields.outputs, outputs))
+
+
+def _in_order(fields: Mapping[str, Field], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a demo's data in the order of the types, so that equal params say the same, read from a file or not."""
+    return {
+        name: field.encode(field.adapter.validate_json(canonical_json(data[name])))
+        for name, field in fields.items()
+        if name in data
+    }
+
+
+def _encoded(fields: Mapping[str, Field], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: field.encode(values[name]) for name, field in fields.items() if name in values}
 
 
 def _write(fields: Mapping[str, Field], data: Mapping[str, Any]) -> str:
@@ -218,6 +235,15 @@ def _write_value(field: Field, data: Any) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
+def _read_once(text: str, fields: Mapping[str, Field]) -> dict[str, str]:
+    found = read_fields(text, fields)
+    names = [name for name, _ in found]
+    double = [f"`{name}`" for name in fields if names.count(name) > 1]
+    if double:
+        raise _wrong(text, f"the field {', '.join(double)} is given more than once")
+    return dict(found)
+
+
 def _read(field: Field, text: str, whole: str) -> Any:
     try:
         if field.is_text:
@@ -228,7 +254,7 @@ def _read(field: Field, text: str, whole: str) -> Any:
         except ValidationError:
             if field.schema.get("type") in {"array", "object"}:
                 raise
-            return field.adapter.validate_python(text)  # "yes" for true, or a text where text is one of the types
+            return field.decode(text)  # "yes" for true, or a text where text is one of the types
     except ValidationError as error:
         shown = text if len(text) <= _SHOWN_AT_MOST else text[:_SHOWN_AT_MOST] + "..."
         raise _wrong(

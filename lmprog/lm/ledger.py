@@ -1,0 +1,313 @@
+"""What a run may spend and what it has spent: hard caps over every role, reserved before dispatch."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, get_args
+
+from lmprog.errors import AuthError, CapReached, ContextError, LmprogError, UnavailableError
+from lmprog.lm.limit import certainly_not_sent
+from lmprog.request import LM, Request, Response
+
+Role = Literal["task", "proposer", "teacher", "judge", "training"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_TOKENS_PER_MESSAGE = 4
+"""What chat templates put around a message, about."""
+_BYTES_PER_TOKEN = 4
+"""Of English text, about; counted in UTF-8, so that other scripts are not taken for cheaper than they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Caps over everything a run does, whatever the role. None is no cap; every attempt is one call."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    """Of prompts and replies together."""
+    usd: float | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for cap in fields(self):
+            _check(cap.name, getattr(self, cap.name))
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number of calls, and what they cost."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    usd: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """Of prompts and replies together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has spent, by role, in two senses."""
+
+    requested: Mapping[Role, Amount]
+    """Distinct requests and their replies, whoever answered them: the same in every run with the same replies.
+    A request made by several roles counts for the first of them in the order of ROLES."""
+    sent: Mapping[Role, Amount]
+    """Attempts that left the machine now; those of unknown outcome at what they may have cost."""
+    seconds: float
+    """Since the ledger began."""
+
+    @property
+    def total_requested(self) -> Amount:
+        """Over all roles."""
+        return _total(self.requested.values())
+
+    @property
+    def total_sent(self) -> Amount:
+        """Over all roles."""
+        return _total(self.sent.values())
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """Return all figures as JSON text."""
+        senses = {"requested": self.requested, "sent": self.sent}
+        by_sense = {sense: {role: asdict(amounts[role]) for role in ROLES} for sense, amounts in senses.items()}
+        return json.dumps({**by_sense, "seconds": self.seconds}, indent=indent)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reservation:
+    """The most that one attempt is expected to cost, held until it is settled."""
+
+    role: Role
+    lm_name: str
+    request: Request
+    amount: Amount
+
+
+class Ledger:
+    """The one account of a run, shared by all roles.
+
+    Against the caps count the attempts sent, those in flight at their reservation, and the replies that a call
+    log served in place of sending, so that a resumed run stops where the first would have.
+
+    `prices` gives USD per million prompt and completion tokens, by LM name; without a price, what each Response
+    reports is counted, which the ledger cannot know before. A prompt's tokens are estimated from its length.
+    An attempt that began before the cap in seconds was reached is let finish.
+    """
+
+    def __init__(
+        self,
+        budget: Budget | None = None,
+        *,
+        prices: Mapping[str, tuple[float, float]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget or Budget()
+        self._prices, self._now, self._began = prices or {}, now, now()
+        self._sent = {role: _Tally() for role in ROLES}
+        self._charged, self._held = _Tally(), _Tally()
+        self._open: set[Reservation] = set()
+        self._turn, self._settled = asyncio.Lock(), asyncio.Event()
+        self._asked: dict[str, Role] = {}
+        self._answers: dict[str, Amount] = {}
+
+    @property
+    def requested(self) -> int:
+        """How many distinct requests the run has made, whoever answered them."""
+        return len(self._asked)
+
+    @property
+    def spent(self) -> Spent:
+        """All figures so far. Takes time in proportion to the number of requests."""
+        by_role: dict[Role, list[Amount]] = {role: [] for role in ROLES}
+        for key, role in self._asked.items():
+            by_role[role].append(self._answers.get(key, _UNANSWERED))
+        held = {role: [r.amount for r in self._open if r.role == role] for role in ROLES}
+        return Spent(
+            requested={role: _total(amounts) for role, amounts in by_role.items()},
+            sent={role: _total([self._sent[role].amount(), *held[role]]) for role in ROLES},
+            seconds=self._now() - self._began,
+        )
+
+    def ask(self, role: Role, key: str) -> None:
+        """Count a request; one already counted under its key counts no second time."""
+        first = self._asked.setdefault(key, role)
+        if first != role and ROLES.index(role) < ROLES.index(first):
+            self._asked[key] = role
+
+    def answer(self, key: str, lm_name: str, request: Request, response: Response, *, recorded: bool) -> None:
+        """Count what the reply to a request cost, once per key; `recorded` when it was served instead of sent."""
+        if key not in self._answers:
+            self._answers[key] = cost = self._cost(lm_name, request, response)
+            if recorded:
+                self._charged.add(cost)
+
+    async def reserve(self, role: Role, lm_name: str, request: Request) -> Reservation:
+        """Hold what one attempt may cost, or raise CapReached where it can no longer fit.
+
+        Where it fits only once attempts in flight cost less than they hold, wait for these; first come, first
+        served, so that small requests never starve a large one.
+        """
+        allowance = request.max_tokens
+        prompt = _prompt_tokens(request)
+        needed = Amount(1, prompt, allowance, self._usd(lm_name, prompt, allowance))
+        async with self._turn:
+            while not self._fits(needed):
+                self._settled.clear()
+                await self._settled.wait()
+        reservation = Reservation(role, lm_name, request, needed)
+        self._open.add(reservation)
+        self._held.add(needed)
+        return reservation
+
+    def settle(self, reservation: Reservation, response: Response | None) -> None:
+        """Replace a reservation by what the attempt cost. None: outcome unknown, so it costs all that was held."""
+        if response is None:
+            self._close(reservation, reservation.amount)
+        else:
+            self._close(reservation, self._cost(reservation.lm_name, reservation.request, response))
+
+    def settle_refused(self, reservation: Reservation) -> None:
+        """Count a call that the provider refused to work on: it cost no tokens."""
+        self._close(reservation, Amount(calls=1))
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Count nothing: the attempt certainly never left the machine."""
+        self._close(reservation, Amount())
+
+    def _close(self, reservation: Reservation, cost: Amount) -> None:
+        self._open.remove(reservation)
+        self._sent[reservation.role].add(cost)
+        self._charged.add(cost)
+        if self._open:
+            self._held.add(reservation.amount, -1)
+        else:
+            self._held = _Tally()  # no rounding error of sums in USD outlives the last attempt in flight
+        self._settled.set()
+
+    def _fits(self, needed: Amount) -> bool:
+        """Tell whether an attempt fits now; False when it may fit later, CapReached when it never will."""
+        budget, charged, held = self.budget, self._charged, self._held
+        if budget.seconds is not None and self._now() - self._began >= budget.seconds:
+            raise self._reached("seconds", budget.seconds, self._now() - self._began, 0)
+        if budget.calls is not None and charged.calls + held.calls + needed.calls > budget.calls:
+            raise self._reached("calls", budget.calls, charged.calls + held.calls, needed.calls)
+        if budget.tokens is not None and charged.tokens + needed.tokens > budget.tokens:
+            raise self._reached("tokens", budget.tokens, charged.tokens, needed.tokens)
+        if budget.usd is not None and charged.usd + needed.usd > budget.usd:
+            raise self._reached("usd", budget.usd, charged.usd, needed.usd)
+        return (budget.tokens is None or charged.tokens + held.tokens + needed.tokens <= budget.tokens) and (
+            budget.usd is None or charged.usd + held.usd + needed.usd <= budget.usd
+        )
+
+    def _reached(self, cap: str, limit: float, used: float, needed: float) -> CapReached:
+        sent = ", ".join(f"{role} {tally.calls}" for role, tally in self._sent.items() if tally.calls)
+        more = f", and this attempt may need {needed:g} more" if needed else ""
+        return CapReached(
+            f"the cap of {limit:g} {cap} is reached: {used:g} are spent{more}. "
+            f"Nothing was sent; attempts until now: {sent or 'none'}. "
+            f"To go on, raise the cap, for example `lp.Budget({cap}={2 * limit:.12g})`.",
+            cap=cap,
+        )
+
+    def _cost(self, lm_name: str, request: Request, response: Response) -> Amount:
+        """An LM that does not tell its counts is charged an estimate: else a cap in tokens would never hold."""
+        prompt, completion = response.prompt_tokens, response.completion_tokens
+        if not prompt and not completion:
+            prompt, completion = _prompt_tokens(request), _tokens(response.text)
+        return Amount(1, prompt, completion, response.usd or self._usd(lm_name, prompt, completion))
+
+    def _usd(self, lm_name: str, prompt_tokens: int, completion_tokens: int) -> float:
+        of_prompt, of_completion = self._prices.get(lm_name, (0.0, 0.0))
+        return (prompt_tokens * of_prompt + completion_tokens * of_completion) / 1e6
+
+
+class Metered:
+    """The layer that reserves each attempt, makes it, and settles it."""
+
+    def __init__(self, lm: LM, ledger: Ledger, role: Role) -> None:
+        self.name, self.capabilities = lm.name, lm.capabilities
+        self._lm, self._ledger = lm, ledger
+        self._role: Role = role
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Make one attempt, or raise CapReached."""
+        reservation = await self._ledger.reserve(self._role, self.name, request)
+        try:
+            response = await self._lm(request)
+        except BaseException as error:
+            if certainly_not_sent(error):
+                self._ledger.give_back(reservation)
+            elif _refused(error):
+                self._ledger.settle_refused(reservation)
+            else:
+                self._ledger.settle(reservation, None)
+            raise
+        self._ledger.settle(reservation, response)
+        return response
+
+
+class _Tally:
+    """A sum of amounts that grows."""
+
+    __slots__ = ("calls", "completion_tokens", "prompt_tokens", "usd")
+
+    def __init__(self) -> None:
+        self.calls = self.prompt_tokens = self.completion_tokens = 0
+        self.usd = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, amount: Amount, times: int = 1) -> None:
+        self.calls += times * amount.calls
+        self.prompt_tokens += times * amount.prompt_tokens
+        self.completion_tokens += times * amount.completion_tokens
+        self.usd += times * amount.usd
+
+    def amount(self) -> Amount:
+        return Amount(self.calls, self.prompt_tokens, self.completion_tokens, self.usd)
+
+
+_UNANSWERED = Amount(calls=1)
+
+
+def _check(cap: str, value: object) -> None:
+    if value is None:
+        return
+    whole = cap in ("calls", "tokens")
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
+        number = "whole number" if whole else "number"
+        raise LmprogError(f"Budget({cap}={value!r}): a cap is a {number} above 0. Leave `{cap}` out for no cap.")
+
+
+def _total(amounts: Iterable[Amount]) -> Amount:
+    """Sum up; the order of the amounts makes no difference, not even to the last digit."""
+    each = list(amounts)
+    return Amount(
+        sum(amount.calls for amount in each),
+        sum(amount.prompt_tokens for amount in each),
+        sum(amount.completion_tokens for amount in each),
+        math.fsum(amount.usd for amount in each),
+    )
+
+
+def _prompt_tokens(request: Request) -> int:
+    return sum(_tokens(message.text) + _TOKENS_PER_MESSAGE for message in request.messages)
+
+
+def _tokens(text: str) -> int:
+    return -(-len(text.encode(errors="surrogatepass")) // _BYTES_PER_TOKEN)
+
+
+def _refused(error: BaseException) -> bool:
+    """Tell whether the provider surely did no work: a wrong key, too long a prompt, or "come back later"."""
+    asked_to_wait = isinstance(error, UnavailableError) and error.retry_after_s is not None
+    return asked_to_wait or isinstance(error, AuthError | ContextError)

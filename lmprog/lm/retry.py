@@ -1,0 +1,123 @@
+"""Another attempt where it may help: exponential back-off with jitter, and patience in an outage."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from lmprog.errors import UnavailableError
+from lmprog.request import LM, Request, Response
+
+OUTAGE_S = 600.0
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 60.0
+DOWN_AFTER = 3
+"""So many failures in a row, with no reply to any call in between, are an outage."""
+CAUSES_NAMED = 3
+
+_log = logging.getLogger("lmprog.lm")
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    at: float
+    error: UnavailableError
+
+
+class Retried:
+    """The layer that makes another attempt after UnavailableError; every other error passes at once.
+
+    The wait before an attempt doubles from FIRST_WAIT_S to LONGEST_WAIT_S, and is never shorter than the provider
+    asked for. In an outage one call at a time tries, for all: else each call that waits would spend the cap
+    in calls. A call that has failed for `outage_s`, or `attempts` times, raises UnavailableError with the first
+    causes. Jitter moves attempts in time only; no result depends on it.
+    """
+
+    def __init__(
+        self,
+        lm: LM,
+        *,
+        outage_s: float = OUTAGE_S,
+        attempts: int | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        now: Callable[[], float] = time.monotonic,
+        jitter: random.Random | None = None,
+    ) -> None:
+        self.name, self.capabilities = lm.name, lm.capabilities
+        self._lm, self._outage_s, self._attempts = lm, outage_s, attempts
+        self._sleep, self._now, self._jitter = sleep, now, jitter or random.Random()
+        self._line = asyncio.Lock()
+        self._in_a_row: list[_Failure] = []
+        self._probes = 0
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Answer one request, after as many attempts as it takes."""
+        failures: list[_Failure] = []
+        while True:
+            attempt = self._probe if self._down else self._attempt
+            response = await attempt(request, failures)
+            if response is not None:
+                return response
+
+    @property
+    def _down(self) -> bool:
+        return len(self._in_a_row) >= DOWN_AFTER
+
+    async def _probe(self, request: Request, failures: list[_Failure]) -> Response | None:
+        """Make one attempt in an outage, when no other call does; None when it failed or the outage is over."""
+        async with self._line:
+            if not self._down:
+                return None
+            response = await self._attempt(request, failures)
+            if response is None:
+                self._probes += 1
+                if self._probes == 1:
+                    self._say(f"does not answer; waiting for it up to {self._outage_s:g} s", failures)
+            return response
+
+    async def _attempt(self, request: Request, failures: list[_Failure]) -> Response | None:
+        """Wait as long as the call's earlier failures call for, and make one attempt; None when it failed."""
+        if failures:
+            await self._back_off(failures)
+        try:
+            response = await self._lm(request)
+        except UnavailableError as error:
+            failures.append(_Failure(self._now(), error))
+            self._in_a_row.append(failures[-1])
+            return None
+        if self._probes:
+            self._say(f"answers again after {self._now() - self._in_a_row[0].at:.0f} s", self._in_a_row)
+        self._in_a_row.clear()
+        self._probes = 0
+        return response
+
+    async def _back_off(self, failures: list[_Failure]) -> None:
+        now = self._now()
+        last = self._in_a_row[-1] if self._down else failures[-1]
+        left_s = failures[0].at + self._outage_s - now
+        asked_s = last.error.retry_after_s or 0.0
+        if left_s <= 0 or len(failures) == self._attempts or last.at + asked_s > now + left_s:
+            raise self._given_up(failures, now, asked_s) from failures[0].error
+        doublings = min(max(len(failures) - 1, self._probes), 30)
+        longest_s = min(FIRST_WAIT_S * 2**doublings, LONGEST_WAIT_S)
+        part = self._jitter.uniform(0.5, 1)
+        due = last.at + max(longest_s * part, asked_s + FIRST_WAIT_S * part)
+        if due > now:
+            await self._sleep(min(due - now, left_s))
+
+    def _given_up(self, failures: list[_Failure], now: float, asked_s: float) -> UnavailableError:
+        asked = f", and asks to wait {asked_s:g} s" if asked_s else ""
+        return UnavailableError(
+            f"{self.name} has not answered for {now - failures[0].at:.0f} s in {len(failures)} attempts{asked}. "
+            f"First causes: {_causes(failures)}. Once it answers, run the same command again: what is recorded is kept."
+        )
+
+    def _say(self, what: str, failures: list[_Failure]) -> None:
+        _log.warning("%s %s (%s)", self.name, what, _causes(failures))
+
+
+def _causes(failures: list[_Failure]) -> str:
+    distinct = dict.fromkeys(str(failure.error) for failure in failures)
+    return "; ".join(list(distinct)[:CAUSES_NAMED])
