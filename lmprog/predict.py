@@ -3,9 +3,10 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, ClassVar, Generic, cast, overload
 
 from pydantic import ValidationError
+from typing_extensions import ParamSpec, TypeVar  # with defaults, which typing has from Python 3.13
 
 from lmprog import loop, scope
 from lmprog.errors import InputError, LmprogError, OutputError, ParamsError, ScopeError
@@ -15,8 +16,8 @@ from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response
 from lmprog.signature import Signature, check_demo, check_inputs, fields_of, from_string, with_reasoning
 
-P = ParamSpec("P")
-S_co = TypeVar("S_co", bound=Signature, covariant=True)
+P = ParamSpec("P", default=...)
+S_co = TypeVar("S_co", bound=Signature, covariant=True, default=Any)
 
 LONE_PATH = "predict"
 """The path of a predictor that is a program by itself."""
@@ -37,7 +38,7 @@ class Predict(Generic[P, S_co]):
 
     @overload
     def __init__(
-        self: "Predict[..., Any]",
+        self,
         signature: str,
         /,
         *,
