@@ -1,5 +1,6 @@
 """lmprog: compile typed LM programs into better ones, with proof of the gain."""
 
+from lmprog import metrics as metrics
 from lmprog.errors import ArtifactError as ArtifactError
 from lmprog.errors import AuthError as AuthError
 from lmprog.errors import CapabilityError as CapabilityError
@@ -16,7 +17,12 @@ from lmprog.errors import RunDirError as RunDirError
 from lmprog.errors import ScopeError as ScopeError
 from lmprog.errors import SignatureError as SignatureError
 from lmprog.errors import UnavailableError as UnavailableError
+from lmprog.evaluation import Evaluation as Evaluation
+from lmprog.evaluation import aevaluate as aevaluate
+from lmprog.evaluation import evaluate as evaluate
 from lmprog.lm import configure as configure
+from lmprog.lm.ledger import Budget as Budget
+from lmprog.metrics import Score as Score
 from lmprog.module import Module as Module
 from lmprog.module import params_of as params_of
 from lmprog.module import predictors as predictors

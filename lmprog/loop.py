@@ -8,13 +8,14 @@ import asyncio
 import contextvars
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from lmprog.errors import ScopeError
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 DEFAULT_CONCURRENCY = 16
 CLEANUP_S = 30.0
@@ -106,6 +107,33 @@ async def hop(coroutine: Coroutine[Any, Any, T]) -> T:
     if on_loop():
         return await coroutine
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _started().loop))
+
+
+async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Run two at once, as `gather` does."""
+    results: list[Any] = await gather([first, second])
+    return results[0], results[1]
+
+
+async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """Run all at once and return the results in the order given. The first failure cancels the rest and is raised.
+
+    Where several failed at once, the first in the order given is raised, so that no timing decides.
+    """
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    try:
+        if tasks:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
+        if failed:
+            raise cast("BaseException", failed[0].exception())
+        return [task.result() for task in tasks]
+    finally:
+        unfinished = [task for task in tasks if not task.done()]
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.wait(unfinished)
 
 
 def _wait_for_cleanup() -> None:

@@ -1,0 +1,197 @@
+"""Rows: reading, checking and splitting them."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+from lmprog.errors import DataError
+from lmprog.module import Program, inputs_of, required_inputs_of
+from lmprog.request import canonical_json
+
+Row = Mapping[str, Any] | BaseModel
+"""An example as the user gave it: a dict or a pydantic object. Its inputs are the fields that `forward` names."""
+
+SHARES = {"train": 0.4, "val": 0.3, "holdout": 0.3}
+LEAST_HOLDOUT = 30
+"""Fewer rows cannot resolve any gain that is worth shipping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """Rows by use: training rows teach, validation rows choose, holdout rows prove."""
+
+    train: tuple[Row, ...]
+    val: tuple[Row, ...]
+    holdout: tuple[Row, ...]
+
+
+def fields_in(row: Row) -> Mapping[str, Any]:
+    """Return a row's fields by name."""
+    if isinstance(row, BaseModel):
+        return {name: getattr(row, name) for name in type(row).model_fields}
+    return row
+
+
+def inputs_in(row: Row, names: Iterable[str]) -> dict[str, Any]:
+    """Return those fields of a row that are inputs."""
+    values = fields_in(row)
+    return {name: values[name] for name in names if name in values}
+
+
+def read_rows(rows: Iterable[Any], program: Program, *, what: str) -> tuple[Row, ...]:
+    """Return rows checked against the program's inputs, or raise DataError naming the row and the field at fault.
+
+    Rows are dicts or pydantic objects, in a list, a `datasets.Dataset` or any other iterable.
+    """
+    needed, read = required_inputs_of(program), tuple(rows)
+    if not read:
+        raise DataError(f"`{what}` is empty. Give at least one row with {_names(inputs_of(program))}.")
+    for number, row in enumerate(read):
+        if not isinstance(row, (Mapping, BaseModel)):
+            raise DataError(f"`{what}`, row {number}: {row!r} is neither a dict nor a pydantic object.")
+        missing = [name for name in needed if name not in fields_in(cast("Row", row))]
+        if missing:
+            have = sorted(fields_in(cast("Row", row)))
+            raise DataError(
+                f"`{what}`, row {number} has no {_names(missing)}, which {type(program).__name__} takes. It has {_names(have)}."
+            )
+    return cast("tuple[Row, ...]", read)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a JSON Lines file, or raise DataError naming the line at fault."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from None
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{path}, line {number} is not JSON ({error}): {line[:120]!r}.") from None
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{path}, line {number} is not an object: {line[:120]!r}. Write one row a line, as {{...}}."
+            )
+        rows.append(cast("dict[str, Any]", row))
+    return rows
+
+
+def split(
+    program: Program,
+    train: Sequence[Row],
+    val: Sequence[Row] | None = None,
+    holdout: Sequence[Row] | None = None,
+    *,
+    seed: int,
+    group: str | None = None,
+) -> Splits:
+    """Return the three parts. What is not given is taken from `train`: 40/30/30 where neither is, in proportion otherwise.
+
+    The place of a row follows from the seed and its inputs, or its field `group`, by SHA-256: rows with equal inputs
+    (or of one group) share a part. Equal inputs in two parts that were both given: DataError.
+    """
+    names = inputs_of(program)
+    given = {name: rows for name, rows in (("val", val), ("holdout", holdout)) if rows is not None}
+    open_parts = [name for name in SHARES if name not in given]
+    parts: dict[str, list[Row]] = {name: list(rows) for name, rows in given.items()} | {n: [] for n in open_parts}
+    whole = sum(SHARES[name] for name in open_parts)
+    ordered = sorted(
+        _together(train, names, group), key=lambda rows: _draw(seed, min(row_key(r, names, group) for r in rows))
+    )
+    done, bounds = 0, _bounds(open_parts, whole, len(train))
+    for rows in ordered:
+        name = next(part for part, end in bounds if done < end or part == bounds[-1][0])
+        parts[name] += rows
+        done += len(rows)
+    _check_apart(parts, names, group)
+    in_order = {name: _as_given(parts[name], train) if name in open_parts else parts[name] for name in SHARES}
+    return Splits(tuple(in_order["train"]), tuple(in_order["val"]), tuple(in_order["holdout"]))
+
+
+def row_key(row: Row, names: Sequence[str], group: str | None) -> str:
+    """Return what decides where a row belongs: its group, or else its inputs, as canonical JSON."""
+    values = fields_in(row)
+    if group is not None:
+        if group not in values:
+            raise DataError(
+                f"there is no field {group!r} to group by in the row {row!r}. It has {_names(sorted(values))}."
+            )
+        return canonical_json(to_jsonable_python(values[group]))
+    return canonical_json(to_jsonable_python(inputs_in(row, names)))
+
+
+def fingerprint(rows: Sequence[Row]) -> str:
+    """Return 16 hex digits that name rows by content and order."""
+    text = canonical_json([to_jsonable_python(fields_in(row)) for row in rows])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _bounds(parts: Sequence[str], whole: float, rows: int) -> list[tuple[str, float]]:
+    """Return up to which row, counted in drawn order, each part reaches."""
+    ends: list[tuple[str, float]] = []
+    share = 0.0
+    for part in parts:
+        share += SHARES[part]
+        ends.append((part, round(rows * share / whole)))
+    return ends
+
+
+def _together(rows: Sequence[Row], names: Sequence[str], group: str | None) -> list[list[Row]]:
+    """Return the rows in sets that must not be parted: equal inputs, or one group, or linked by either."""
+    leader: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while leader.setdefault(key, key) != key:
+            key = leader[key]
+        return key
+
+    for row in rows:
+        first, *others = sorted(find(key) for key in _keys(row, names, group))
+        leader.update(dict.fromkeys(others, first))
+    sets: dict[str, list[Row]] = {}
+    for row in rows:
+        sets.setdefault(find(_keys(row, names, group)[0]), []).append(row)
+    return list(sets.values())
+
+
+def _keys(row: Row, names: Sequence[str], group: str | None) -> list[str]:
+    keys = ["inputs " + row_key(row, names, None)]
+    return keys if group is None else [*keys, "group " + row_key(row, names, group)]
+
+
+def _draw(seed: int, key: str) -> str:
+    return hashlib.sha256(f"{seed}/{key}".encode()).hexdigest()
+
+
+def _as_given(rows: Sequence[Row], order: Sequence[Row]) -> list[Row]:
+    """Return rows in the order of the file that they came from."""
+    places = {id(row): place for place, row in enumerate(order)}
+    return sorted(rows, key=lambda row: places[id(row)])
+
+
+def _check_apart(parts: Mapping[str, Sequence[Row]], names: Sequence[str], group: str | None) -> None:
+    seen: dict[str, str] = {}
+    for part, rows in parts.items():
+        for row in rows:
+            for key in _keys(row, names, group):
+                other = seen.setdefault(key, part)
+                if other != part:
+                    same = "the same inputs" if key.startswith("inputs ") else f"the same {group!r}"
+                    raise DataError(
+                        f"a row of `{part}` has {same} as one of `{other}`: {row!r}. A score on rows that were learned "
+                        f"from proves nothing. Remove it from one of the two."
+                    )
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "no fields"

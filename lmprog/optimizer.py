@@ -1,0 +1,169 @@
+"""What an optimizer is, what it may touch, and how one is named: "mipro", "mipro:trials=20", "bootstrap -> mipro"."""
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+
+from lmprog import scope
+from lmprog.data import Row
+from lmprog.errors import InputError
+from lmprog.evaluation import Evaluation, Room, run_rows
+from lmprog.events import Event, StageEnded
+from lmprog.lint import faults
+from lmprog.lm.ledger import Ledger, Role
+from lmprog.metrics import Metric
+from lmprog.module import Program, check_params
+from lmprog.params import Params
+from lmprog.predict import Predict
+from lmprog.registry import find
+from lmprog.request import LM
+from lmprog.signature import Signature
+
+P = ParamSpec("P")
+S = TypeVar("S", bound=Signature)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a search may request: distinct requests, whoever answers them, so that a resumed run decides as the first did."""
+
+    ledger: Ledger
+    calls: int | None
+    """The cap less what is reserved for the certificate; None where calls are not capped."""
+    calls_per_row: float
+    """What one run of the program requests, as measured on the first row."""
+
+    @property
+    def left(self) -> float:
+        """Calls left; infinite where they are not capped."""
+        return float("inf") if self.calls is None else self.calls - self.ledger.requested
+
+    def for_rows(self, rows: int) -> int:
+        """Return how many calls it takes to run the program on so many rows, if nothing is recorded yet."""
+        return round(rows * self.calls_per_row)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """All that an optimizer may touch. Holdout rows are not reachable from it; proposers see `train` only."""
+
+    program: Program
+    train: Sequence[Row]
+    val: Sequence[Row]
+    metric: Metric
+    seed: int
+    allowance: Allowance
+    lms: Mapping[Role, LM]
+    room: Room
+    emit: Callable[[Event], None]
+    secrets: frozenset[int] = frozenset()
+    """Hashed word sequences of the validation and holdout rows, which no prompt may quote."""
+
+    async def evaluate(
+        self,
+        params: Params,
+        rows: Sequence[int] | None = None,
+        *,
+        on: Literal["val", "train"] = "val",
+        role: Role = "task",
+        sample: int = 0,
+    ) -> Evaluation:
+        """Run the program under `params` on the rows with these indices (all by default). One program run per row."""
+        source = self.val if on == "val" else self.train
+        chosen = source if rows is None else [source[index] for index in rows]
+        checked = check_params(self.program, params)
+        lm, judge = self.lms[role], self.lms["judge"]
+        return await run_rows(
+            self.program, checked, chosen, self.metric, lm=lm, judge=judge, room=self.room, sample=sample
+        )
+
+    async def generate(self, sample: int, predictor: Predict[P, S], /, *args: P.args, **inputs: P.kwargs) -> S:
+        """Ask the proposer LM. One call; `sample` numbers independent replies to the same inputs."""
+        with scope.scoped(lm=self.lms["proposer"], sample=sample, trace=None):
+            return await predictor.acall(*args, **inputs)
+
+    def ended(self, stage: str, **facts: int | float | str) -> None:
+        """Tell listeners that a stage of the work ended."""
+        self.emit(StageEnded(stage, facts, self.allowance.ledger.requested))
+
+    def faults(self, params: Params) -> list[str]:
+        """Return why these params break the contract of prompts, or nothing."""
+        return faults(params, self.secrets)
+
+    def rng(self, *names: object) -> random.Random:
+        """Return a generator of random numbers that depends on the seed and these names alone."""
+        return random.Random(f"{self.seed}/{'/'.join(map(str, names))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a search found: params never worse on the validation rows than those that went in."""
+
+    params: Params
+    score: float
+    """Mean over all validation rows."""
+    baseline_score: float
+    stopped: str
+    """Why the search ended."""
+
+
+class Optimizer(Protocol):
+    """Turns params into better params. Optimizers compose, because params go in and come out."""
+
+    async def search(self, problem: Problem, params: Params, /) -> Outcome:
+        """Return the best params found within the problem's allowance."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """Optimizers in turn, each from the best params so far (BetterTogether: Soylu et al. 2024, arXiv:2407.10930)."""
+
+    optimizers: Sequence[Optimizer]
+
+    async def search(self, problem: Problem, params: Params, /) -> Outcome:
+        """Return the best outcome of any stage. A stage that finds nothing better is not built upon."""
+        outcomes: list[Outcome] = []
+        for optimizer in self.optimizers:
+            start = outcomes[-1].params if outcomes else params
+            outcomes.append(await optimizer.search(problem, start))
+        best = max(outcomes, key=lambda outcome: outcome.score)
+        return Outcome(best.params, best.score, outcomes[0].baseline_score, outcomes[-1].stopped)
+
+
+def named(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer that a string names; an optimizer is returned as it is.
+
+    InputError where a name or option is unknown, with those that exist.
+    """
+    if not isinstance(optimizer, str):
+        return optimizer
+    stages = [_one(part.strip(), optimizer) for part in optimizer.split("->")]
+    return stages[0] if len(stages) == 1 else Stages(tuple(stages))
+
+
+def _one(spec: str, whole: str) -> Optimizer:
+    name, _, said = spec.partition(":")
+    kind: Any = find("optimizers", name, "".join(word.capitalize() for word in name.split("-")))
+    options = dict(_option(part, whole) for part in said.split(",") if part.strip())
+    known = set(getattr(kind, "__dataclass_fields__", {}))
+    unknown = sorted(options.keys() - known)
+    if unknown:
+        raise InputError(f"optimizer {whole!r}: {name} has no option {unknown}. It has {sorted(known)}.")
+    if not options:
+        return cast("Optimizer", kind())
+    try:
+        return cast("Optimizer", TypeAdapter[Any](kind).validate_python(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"optimizer {whole!r}: {first['loc'][0]}={first['input']!r}: {first['msg']}.") from None
+
+
+def _option(part: str, whole: str) -> tuple[str, str]:
+    name, equals, value = part.partition("=")
+    if not equals:
+        raise InputError(f'optimizer {whole!r}: {part!r} is no option: write "name:option=value".')
+    return name.strip(), value.strip()

@@ -1,0 +1,33 @@
+"""What can be named: built-ins by file name, third parties' by entry point."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from lmprog.errors import LmprogError
+
+
+def names(kind: str) -> list[str]:
+    """Return every name of a kind: "optimizers" or "programs"."""
+    package = importlib.import_module(f"lmprog.{kind}")
+    built_in = [found.name.replace("_", "-") for found in pkgutil.iter_modules(package.__path__) if not found.ispkg]
+    return sorted({*built_in, *(entry.name for entry in entry_points(group=f"lmprog.{kind}"))})
+
+
+def find(kind: str, name: str, attribute: str) -> Any:
+    """Return what a name stands for: an attribute of the built-in file of that name, or an entry point.
+
+    LmprogError with all names where there is none.
+    """
+    for entry in entry_points(group=f"lmprog.{kind}"):
+        if entry.name == name:
+            return entry.load()
+    if name not in names(kind):
+        raise LmprogError(f"there is no {name!r} among the {kind}: there are {_list(names(kind))}.")
+    return getattr(importlib.import_module(f"lmprog.{kind}.{name.replace('-', '_')}"), attribute)
+
+
+def _list(found: Iterable[str]) -> str:
+    return ", ".join(found)

@@ -1,0 +1,93 @@
+"""An LM whose replies you write."""
+
+import asyncio
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lmprog.formats.chat import END, Conversation, read_conversation
+from lmprog.request import Capability, Request, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a predictor asks, as a script sees it."""
+
+    request: Request
+    conversation: Conversation
+
+    @property
+    def instruction(self) -> str:
+        """The predictor's instruction."""
+        return self.conversation.instruction
+
+    @property
+    def inputs(self) -> Mapping[str, str]:
+        """The text of each input; lists and numbers as JSON text."""
+        return self.conversation.inputs
+
+    @property
+    def demos(self) -> tuple[tuple[Mapping[str, str], Mapping[str, str]], ...]:
+        """The worked examples, as (inputs, outputs)."""
+        return self.conversation.demos
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The names of the outputs asked for."""
+        return tuple(json.loads(self.request.schema)["properties"]) if self.request.schema else ()
+
+
+Answer = str | Response | Mapping[str, Any]
+Handler = Callable[[Asked], Answer | Awaitable[Answer]]
+
+
+class ScriptedLM:
+    """A real LM whose replies you write: `ScriptedLM(lambda asked: {"answer": "42"})`.
+
+    The handler gets what is asked and returns outputs by name, a raw reply, or a Response, or raises; it may be
+    async. `latency_s` is waited before each reply. `sent` counts the calls, `in_flight` and `most_in_flight`
+    those at once.
+    """
+
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        name: str = "scripted",
+        latency_s: float = 0.0,
+        capabilities: frozenset[Capability] = frozenset({"generate", "sample"}),
+    ) -> None:
+        self.name, self.capabilities = name, capabilities
+        self._handler, self._latency_s = handler, latency_s
+        self.sent = self.in_flight = self.most_in_flight = 0
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Answer one request as the script says."""
+        self.sent += 1
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            if self._latency_s:
+                await asyncio.sleep(self._latency_s)
+            answer = self._handler(Asked(request, read_conversation(request.messages)))
+            return _response(request, await answer if inspect.isawaitable(answer) else answer)
+        finally:
+            self.in_flight -= 1
+
+
+def reply(outputs: Mapping[str, Any]) -> str:
+    """Return the text of a reply in the chat format; texts as they are, other values as JSON."""
+    blocks = [
+        f"[[ {n} ]]\n{v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for n, v in outputs.items()
+    ]
+    return "\n\n".join([*blocks, END])
+
+
+def _response(request: Request, answer: Answer) -> Response:
+    if isinstance(answer, Response):
+        return answer
+    text = answer if isinstance(answer, str) else reply(answer)
+    words = sum(len(message.text.split()) for message in request.messages)
+    return Response(text, prompt_tokens=words, completion_tokens=len(text.split()))

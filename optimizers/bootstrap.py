@@ -1,0 +1,30 @@
+"""Bootstrap few-shot: demos from the program's own successful runs (Khattab et al. 2023, arXiv:2310.03714)."""
+
+from dataclasses import dataclass
+
+from lmprog.optimizer import Outcome, Problem
+from lmprog.optimizers.propose.demos import bootstrap, compose, with_demos
+from lmprog.optimizers.select.full import Full
+from lmprog.params import Params
+from lmprog.search import Ask, search
+
+
+@dataclass(frozen=True, slots=True)
+class Bootstrap:
+    """Give every predictor demos from `bootstrapped` training rows that a teacher got right, filled up with labels.
+
+    Unlike DSPy's BootstrapFewShot the training rows run at once, and the result is kept only if it scores at least
+    as well on the validation rows.
+    """
+
+    bootstrapped: int = 4
+    labeled: int = 16
+    attempts: int = 2
+
+    async def search(self, problem: Problem, params: Params, /) -> Outcome:
+        """Return the params with bootstrapped demos, or as they were. Up to the training rows, and two full evaluations."""
+        successes = await bootstrap(problem, params, wanted=self.bootstrapped, attempts=self.attempts)
+        rng = problem.rng("bootstrap demos")
+        made = compose(problem, params, successes[: self.bootstrapped], rng, most_labeled=self.labeled)
+        problem.ended("demos", successes=len(successes))
+        return await search(problem, params, Full([Ask(with_demos(params, made), origin="bootstrapped demos")]))

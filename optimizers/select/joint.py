@@ -1,0 +1,118 @@
+"""Joint search over one choice per predictor and part, with Optuna's TPE as the surrogate."""
+
+from collections.abc import Callable, Sequence
+
+import optuna
+
+from lmprog.params import Params
+from lmprog.scores import ScoreTable
+from lmprog.search import Ask, Told
+
+Combo = tuple[int, ...]
+"""One option of each choice, in the order of the choices."""
+
+TRIES = 30
+"""Suggestions drawn before the space is taken for searched through."""
+
+
+class Joint:
+    """A categorical space searched by TPE: `width` combinations a round on one minibatch, and full scores now and then.
+
+    Option 0 of every choice is the program as it was. All candidates of a round share their rows, and what the
+    surrogate is told is adjusted for how hard these rows are. After every `full_every` trials the best
+    combination without a full score gets one in the next round.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        build: Callable[[Combo], Params],
+        rows: Callable[[int], tuple[int, ...] | None],
+        *,
+        seed: int,
+        trials: int | None,
+        width: int,
+        full_every: int,
+        describe: Callable[[Combo], str],
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(
+            seed=seed, multivariate=True, group=False, constant_liar=True, n_startup_trials=10, n_ei_candidates=24
+        )
+        self._study = optuna.create_study(direction="maximize", sampler=sampler)
+        self._space: dict[str, optuna.distributions.BaseDistribution] = {
+            f"choice {i}": optuna.distributions.CategoricalDistribution(tuple(range(n))) for i, n in enumerate(sizes)
+        }
+        self._build, self._rows, self._describe = build, rows, describe
+        self._trials, self._width, self._full_every = trials, width, full_every
+        self._round = self._done = self._full_at = 0
+        self._names: dict[Combo, str] = {}
+        self._waiting: list[tuple[Ask, optuna.trial.Trial | None]] = []
+        self._table: ScoreTable | None = None
+
+    async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
+        """Return the next combinations to try, and a candidate for a full score when one is due."""
+        if not self._round:
+            self._begin(table)
+        self._table, self._round = table, self._round + 1
+        self._waiting = [*self._full(table), *self._fresh(table)]
+        return [ask for ask, _ in self._waiting]
+
+    def tell(self, told: Sequence[Told], /) -> None:
+        """Give the surrogate what was measured."""
+        assert self._table is not None
+        estimates = self._table.adjusted()
+        results = {id(one.ask): one for one in told}
+        for ask, trial in self._waiting:
+            one = results.get(id(ask))
+            if trial is None:
+                continue
+            if one is None or one.evaluation is None:
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                self._done += 1
+                self._study.tell(trial, estimates[ask.params.fingerprint])
+
+    def _begin(self, table: ScoreTable) -> None:
+        """Tell the surrogate about trial 0."""
+        origin: Combo = (0,) * len(self._space)
+        self._names[origin] = self._build(origin).fingerprint
+        params = dict.fromkeys(self._space, 0)
+        score = table.mean(self._names[origin])
+        self._study.add_trial(optuna.trial.create_trial(params=params, distributions=self._space, value=score))
+
+    def _full(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
+        if self._done < self._full_at + self._full_every:
+            return []
+        self._full_at = self._done
+        estimates = table.adjusted()
+        partial = [name for name in table.candidates if not table.is_full(name)]
+        if not partial:
+            return []
+        best = max(partial, key=lambda name: (estimates[name], -table.candidates.index(name)))
+        combo = next(combo for combo, name in self._names.items() if name == best)
+        return [
+            (Ask(self._build(combo), tuple(table.missing(best)), origin=f"full score of {self._describe(combo)}"), None)
+        ]
+
+    def _fresh(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
+        chosen: list[tuple[Ask, optuna.trial.Trial | None]] = []
+        rows = self._rows(self._round)
+        taken = {name for name in table.candidates if table.is_full(name)}
+        most = self._width if self._trials is None else min(self._width, self._trials - self._done)
+        for _ in range(TRIES):
+            if len(chosen) >= most:
+                break
+            trial = self._study.ask(self._space)
+            combo: Combo = tuple(trial.params[name] for name in self._space)
+            params = self._build(combo)
+            name = self._names.setdefault(combo, params.fingerprint)
+            if name in taken:
+                known = name in table.candidates
+                self._study.tell(trial, table.adjusted()[name]) if known else self._study.tell(
+                    trial, state=optuna.trial.TrialState.FAIL
+                )
+                continue
+            taken.add(name)
+            chosen.append((Ask(params, rows, origin=self._describe(combo)), trial))
+        return chosen
