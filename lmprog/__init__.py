@@ -1,6 +1,12 @@
 """lmprog: compile typed LM programs into better ones, with proof of the gain."""
 
 from lmprog import metrics as metrics
+from lmprog.artifact import load as load
+from lmprog.artifact import save as save
+from lmprog.certificate import Certificate as Certificate
+from lmprog.compiler import CompileResult as CompileResult
+from lmprog.compiler import acompile as acompile
+from lmprog.compiler import compile as compile
 from lmprog.errors import ArtifactError as ArtifactError
 from lmprog.errors import AuthError as AuthError
 from lmprog.errors import CapabilityError as CapabilityError
@@ -37,8 +43,11 @@ from lmprog.request import LM as LM
 from lmprog.request import Message as Message
 from lmprog.request import Request as Request
 from lmprog.request import Response as Response
+from lmprog.retrieval import BM25 as BM25
+from lmprog.retrieval import Retriever as Retriever
 from lmprog.scope import Step as Step
 from lmprog.signature import InputField as InputField
 from lmprog.signature import OutputField as OutputField
 from lmprog.signature import Signature as Signature
 from lmprog.signature import reasoning as reasoning
+from lmprog.task import Task as Task

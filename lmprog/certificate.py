@@ -1,9 +1,13 @@
 """The certificate: what compiling gained, on rows that the search never saw."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
+from lmprog.data import LEAST_HOLDOUT
 from lmprog.evaluation import Evaluation
 from lmprog.statistics import Interval, paired_interval
 
@@ -40,7 +44,7 @@ class Certificate:
     seed: int
     splits: Mapping[str, Split]
     requested: Mapping[str, int]
-    """Distinct requests by role, whoever answered them; nothing is counted twice."""
+    """Distinct requests by role, whoever answered them; nothing is counted twice, and no round that a cap cut short."""
     tokens: Mapping[str, int]
     """Prompt and completion tokens of these requests, by role."""
     opened_before: int = 0
@@ -48,8 +52,8 @@ class Certificate:
 
     @property
     def proven(self) -> bool:
-        """Whether the interval of the gain lies above 0."""
-        return self.interval.low > 0
+        """Whether the interval of the gain lies above 0, over rows enough to say so."""
+        return self.interval.low > 0 and self.n >= LEAST_HOLDOUT
 
     def __str__(self) -> str:
         words = [
@@ -58,10 +62,16 @@ class Certificate:
             f"shipped: {self.shipped}",
         ]
         if not self.proven and self.shipped == "compiled":
-            words.append("unproven: the interval touches zero")
+            few = f"fewer than {LEAST_HOLDOUT} rows prove nothing"
+            words.append(f"unproven: {'the interval touches zero' if self.interval.low <= 0 else few}")
         if self.opened_before:
             words.append(f"the holdout was used by {self.opened_before} other run(s) before, so this gain may flatter")
         return ", ".join(words)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> "Certificate":
+        """Return the certificate that `to_json` wrote."""
+        return TypeAdapter(Certificate).validate_python(data)
 
     def to_json(self) -> dict[str, Any]:
         """Return the certificate as JSON data."""
@@ -82,7 +92,9 @@ class Gain:
 def gain_of(baseline: Evaluation, compiled: Evaluation, clusters: Sequence[object] | None = None) -> Gain:
     """Compare two evaluations of the same rows in the same order."""
     interval = paired_interval(baseline.scores, compiled.scores, clusters=clusters)
-    return Gain(baseline.score, compiled.score, compiled.score - baseline.score, interval, len(baseline.runs))
+    n = len(baseline.runs)
+    gain = (math.fsum(compiled.scores) - math.fsum(baseline.scores)) / n  # equal scores in another order are no gain
+    return Gain(baseline.score, compiled.score, gain, interval, n)
 
 
 def decide(gate: Gate, gain: Gain) -> Shipped:

@@ -1,10 +1,12 @@
 """Rows: reading, checking and splitting them."""
 
+import codecs
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -32,9 +34,9 @@ class Splits:
 
 
 def fields_in(row: Row) -> Mapping[str, Any]:
-    """Return a row's fields by name."""
+    """Return a row's fields by name; of a pydantic object also those beyond its model that it was allowed to keep."""
     if isinstance(row, BaseModel):
-        return {name: getattr(row, name) for name in type(row).model_fields}
+        return {name: getattr(row, name) for name in type(row).model_fields} | (row.model_extra or {})
     return row
 
 
@@ -50,6 +52,11 @@ def read_rows(rows: Iterable[Any], program: Program, *, what: str) -> tuple[Row,
     Rows are dicts or pydantic objects, in a list, a `datasets.Dataset` or any other iterable.
     """
     needed, read = required_inputs_of(program), tuple(rows)
+    if not inputs_of(program):
+        raise DataError(
+            f"{type(program).__name__} names no input, so that nothing of a row would reach it. Name in `forward` the "
+            f"fields of a row that it reads: `def forward(self, question: str)`."
+        )
     if not read:
         raise DataError(f"`{what}` is empty. Give at least one row with {_names(inputs_of(program))}.")
     for number, row in enumerate(read):
@@ -65,23 +72,22 @@ def read_rows(rows: Iterable[Any], program: Program, *, what: str) -> tuple[Row,
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a JSON Lines file, or raise DataError naming the line at fault."""
+    """Return the rows of a JSON Lines file in UTF-8, or raise DataError naming the line at fault."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
         raise DataError(f"{path} cannot be read: {error}.") from None
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(content.split(b"\n"), start=1):  # other line ends may stand inside a JSON text
         if not line.strip():
             continue
+        shown = repr(line[:120].decode(errors="replace").strip())
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode())
         except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON ({error}): {line[:120]!r}.") from None
+            raise DataError(f"{path}, line {number} is not JSON in UTF-8 ({error}): {shown}.") from None
         if not isinstance(row, dict):
-            raise DataError(
-                f"{path}, line {number} is not an object: {line[:120]!r}. Write one row a line, as {{...}}."
-            )
+            raise DataError(f"{path}, line {number} is not an object: {shown}. Write one row a line, as {{...}}.")
         rows.append(cast("dict[str, Any]", row))
     return rows
 
@@ -101,6 +107,7 @@ def split(
     (or of one group) share a part. Equal inputs in two parts that were both given: DataError.
     """
     names = inputs_of(program)
+    _check_apart({"train": train, "val": val or (), "holdout": holdout or ()}, names, group)
     given = {name: rows for name, rows in (("val", val), ("holdout", holdout)) if rows is not None}
     open_parts = [name for name in SHARES if name not in given]
     parts: dict[str, list[Row]] = {name: list(rows) for name, rows in given.items()} | {n: [] for n in open_parts}
@@ -113,7 +120,6 @@ def split(
         name = next(part for part, end in bounds if done < end or part == bounds[-1][0])
         parts[name] += rows
         done += len(rows)
-    _check_apart(parts, names, group)
     in_order = {name: _as_given(parts[name], train) if name in open_parts else parts[name] for name in SHARES}
     return Splits(tuple(in_order["train"]), tuple(in_order["val"]), tuple(in_order["holdout"]))
 
@@ -126,13 +132,13 @@ def row_key(row: Row, names: Sequence[str], group: str | None) -> str:
             raise DataError(
                 f"there is no field {group!r} to group by in the row {row!r}. It has {_names(sorted(values))}."
             )
-        return canonical_json(to_jsonable_python(values[group]))
-    return canonical_json(to_jsonable_python(inputs_in(row, names)))
+        return canonical_json(_plain(values[group], group, row))
+    return canonical_json({name: _plain(value, name, row) for name, value in inputs_in(row, names).items()})
 
 
 def fingerprint(rows: Sequence[Row]) -> str:
     """Return 16 hex digits that name rows by content and order."""
-    text = canonical_json([to_jsonable_python(fields_in(row)) for row in rows])
+    text = canonical_json([{name: _plain(value, name, row) for name, value in fields_in(row).items()} for row in rows])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -180,17 +186,40 @@ def _as_given(rows: Sequence[Row], order: Sequence[Row]) -> list[Row]:
 
 
 def _check_apart(parts: Mapping[str, Sequence[Row]], names: Sequence[str], group: str | None) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, int]] = {}
     for part, rows in parts.items():
-        for row in rows:
+        for number, row in enumerate(rows):
             for key in _keys(row, names, group):
-                other = seen.setdefault(key, part)
+                other, place = seen.setdefault(key, (part, number))
                 if other != part:
                     same = "the same inputs" if key.startswith("inputs ") else f"the same {group!r}"
                     raise DataError(
-                        f"a row of `{part}` has {same} as one of `{other}`: {row!r}. A score on rows that were learned "
-                        f"from proves nothing. Remove it from one of the two."
+                        f"`{part}`, row {number} has {same} as `{other}`, row {place}: {row!r}. A score on rows that were "
+                        f"learned from proves nothing. Remove it from one of the two."
                     )
+
+
+def _plain(value: object, name: str, row: Row) -> object:
+    """Return a field's value as JSON data that is the same in every process, whatever the order of a set there."""
+    if isinstance(value, (str, int, float, bool, NoneType)):
+        return value
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(part, name, row) for part in cast("set[object]", value)), key=canonical_json)
+    if isinstance(value, (list, tuple)):
+        return [_plain(part, name, row) for part in cast("list[object]", value)]
+    if isinstance(value, BaseModel):
+        value = fields_in(value)
+    if isinstance(value, Mapping):
+        entries = cast("Mapping[object, object]", value).items()
+        return {key if isinstance(key, str) else repr(key): _plain(part, name, row) for key, part in entries}
+    try:
+        plain: object = to_jsonable_python(value, bytes_mode="base64")
+    except ValueError:
+        raise DataError(
+            f"`{name}` holds a {type(value).__name__}, which cannot be written as JSON, in the row {row!r}. Give texts, "
+            f"numbers, lists, dicts or pydantic objects."
+        ) from None
+    return plain
 
 
 def _names(names: Iterable[str]) -> str:

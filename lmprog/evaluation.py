@@ -2,13 +2,23 @@
 
 import asyncio
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from lmprog import loop, scope
 from lmprog.data import Row, inputs_in, read_rows
-from lmprog.errors import ContextError, DataError, InputError, LmprogError, MetricError, OutputError, ScopeError
+from lmprog.errors import (
+    CapReached,
+    ContextError,
+    DataError,
+    InputError,
+    LMError,
+    LmprogError,
+    MetricError,
+    OutputError,
+    ScopeError,
+)
 from lmprog.lm import default_lm, from_spec
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
@@ -17,7 +27,7 @@ from lmprog.lm.limit import Slots
 from lmprog.metrics import Metric, Score, takes_trace, to_score
 from lmprog.module import Program, bind, bound, inputs_of, params_of
 from lmprog.params import Params
-from lmprog.request import LM
+from lmprog.request import LM, Request, Response
 from lmprog.scope import Step
 from lmprog.statistics import Interval, mean_interval
 
@@ -67,6 +77,19 @@ class Evaluation:
         """The rows that gave no prediction."""
         return tuple(run for run in self.runs if run.failure is not None)
 
+    def checked(self) -> Self:
+        """Return the evaluation, or raise DataError where most rows ended in exceptions of the program's own code.
+
+        For the program as the user wrote it. That a candidate of a search breaks the code counts against the candidate.
+        """
+        bugs = [run for run in self.runs if run.bug]
+        if len(bugs) > MOSTLY * len(self.runs):
+            raise DataError(
+                f"the program failed on {len(bugs)} of {len(self.runs)} rows, by exceptions in its own code. The first: "
+                f"{bugs[0].failure}, on the row {bugs[0].row!r}."
+            )
+        return self
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -94,23 +117,23 @@ async def run_rows(
 ) -> Evaluation:
     """Run every row at once, as far as the room allows, and return the runs in row order.
 
-    A reply that does not validate scores 0. So does an exception in the program's own code, but where most rows
-    end so, the first is raised: the program is broken. Anything systemic (no LM, wrong key, a cap) is raised.
+    A reply that does not validate scores 0, and so does an exception in the program's own code. Anything systemic (no
+    LM, wrong key, a cap) is raised, even where the program or the metric caught it, and no call is left under way.
     """
-    surroundings = _Surroundings(bind(program, params), inputs_of(program), lm, judge, room, sample)
-    runs = await loop.gather([_run(surroundings, row, metric) for row in rows])
-    bugs = [run for run in runs if run.bug]
-    if len(bugs) > MOSTLY * len(runs):
-        raise DataError(
-            f"the program failed on {len(bugs)} of {len(runs)} rows, by exceptions in its own code. The first: "
-            f"{bugs[0].failure}, on the row {bugs[0].row!r}."
-        )
-    return Evaluation(tuple(runs))
+    watched, judging = _Watched(lm), _Watched(judge)
+    surroundings = _Surroundings(
+        bind(program, params), inputs_of(program), watched, metric, takes_trace(metric), judging, room, sample
+    )
+    try:
+        return Evaluation(tuple(await loop.gather([_run(surroundings, row) for row in rows])))
+    finally:
+        await watched.shut()
+        await judging.shut()
 
 
 async def aevaluate(
     program: Program,
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     metric: Metric,
     *,
     lm: LM | str | None = None,
@@ -122,18 +145,22 @@ async def aevaluate(
 
 def evaluate(
     program: Program,
-    rows: Sequence[Row],
+    rows: Iterable[Row],
     metric: Metric,
     *,
     lm: LM | str | None = None,
     concurrency: int = loop.DEFAULT_CONCURRENCY,
 ) -> Evaluation:
-    """Return the program's score on `rows`, under its own params. One run of the program per row; equal calls cost once."""
+    """Return the program's score on `rows`, under its own params. One run of the program per row; equal calls cost once.
+
+    A row whose reply does not validate, or on which the program's code raises, scores 0 and keeps the reason. Where the
+    code raises on most rows: DataError. A metric that raises, or returns no score: MetricError with the row.
+    """
     return loop.run(_evaluate(program, rows, metric, lm, concurrency), instead="await lp.aevaluate(...)")
 
 
 async def _evaluate(
-    program: Program, rows: Sequence[Row], metric: Metric, lm: LM | str | None, concurrency: int
+    program: Program, rows: Iterable[Row], metric: Metric, lm: LM | str | None, concurrency: int
 ) -> Evaluation:
     checked = read_rows(rows, program, what="rows")
     client = from_spec(lm) if lm is not None else scope.current().lm or default_lm()
@@ -146,60 +173,139 @@ async def _evaluate(
         composed = compose(client, role="task", log=log, ledger=ledger, slots=slots)
         room = Room.of(concurrency)
         try:
-            found = await run_rows(program, params_of(program), checked, metric, lm=composed, judge=composed, room=room)
+            found = await run_rows(
+                program,
+                params_of(program),
+                checked,
+                metric,
+                lm=composed,
+                judge=composed,
+                room=room,
+                sample=scope.current().sample,
+            )
         finally:
             room.workers.close()
-    return Evaluation(found.runs, ledger.spent)
+    return Evaluation(found.runs, ledger.spent).checked()
+
+
+class _Watched:
+    """The LM of one evaluation: it remembers a systemic fault that a program may have caught, and can be shut.
+
+    A thread that runs a sync program cannot be cancelled; its calls can, and it gets no further one.
+    """
+
+    def __init__(self, lm: LM) -> None:
+        self.name, self.capabilities = lm.name, lm.capabilities
+        self.fault: LmprogError | None = None
+        self._lm, self._open = lm, True
+        self._calls: set[asyncio.Task[Any]] = set()
+
+    async def __call__(self, request: Request, /) -> Response:
+        if not self._open:
+            raise asyncio.CancelledError
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._calls.add(task)
+        try:
+            return await self._lm(request)
+        except ContextError:
+            raise
+        except LmprogError as error:
+            self.fault = self.fault or error
+            raise
+        finally:
+            self._calls.discard(task)
+
+    async def shut(self) -> None:
+        """End the calls under way and refuse all others."""
+        self._open = False
+        calls = set(self._calls)
+        for call in calls:
+            call.cancel()
+        if calls:
+            await asyncio.wait(calls)
 
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
     binding: scope.Binding
     inputs: tuple[str, ...]
-    lm: LM
-    judge: LM
+    lm: _Watched
+    metric: Metric
+    with_trace: bool
+    judge: _Watched
     room: Room
     sample: int
 
 
-async def _run(around: _Surroundings, row: Row, metric: Metric) -> Run:
+async def _run(around: _Surroundings, row: Row) -> Run:
     trace = scope.Trace()
+    workers = around.room.workers
     async with around.room.rows:
-        failure, bug, prediction = None, False, None
         with (
-            scope.scoped(lm=around.lm, trace=trace, sample=around.sample, workers=around.room.workers, depth=0),
+            scope.scoped(lm=around.lm, trace=trace, sample=around.sample, workers=workers, depth=0),
             bound(around.binding),
         ):
+            prediction: Any = None
+            failure: _Failure | None = None
             try:
                 prediction = await cast("Any", around.binding.program).acall(**inputs_in(row, around.inputs))
-            except (OutputError, ContextError) as error:
-                failure = str(error)
-            except InputError as error:
-                failure, bug = f"InputError: {error}", True
-            except LmprogError:
-                raise
             except Exception as error:  # noqa: BLE001  the user's own code: one row's failure is data
-                failure, bug = f"{type(error).__name__}: {error}", True
+                failure = _failure_of(error)
+        if around.lm.fault is not None:
+            raise around.lm.fault
         if failure is not None:
-            return Run(row, None, Score(0.0, feedback=failure), trace.steps, failure, bug)
-        with scope.scoped(lm=around.judge, trace=None, sample=0, workers=around.room.workers, depth=0):
-            score = await _measure(metric, row, prediction, trace.steps, around.room)
+            return Run(row, None, Score(0.0, feedback=failure.text), trace.steps, failure.text, failure.bug)
+        with scope.scoped(lm=around.judge, trace=None, sample=0, workers=workers, depth=1):  # 0 is the metric's thread
+            score = await _measure(around, row, prediction, trace.steps)
+        if around.judge.fault is not None:
+            raise around.judge.fault
         return Run(row, prediction, score, trace.steps)
 
 
-async def _measure(metric: Metric, row: Row, prediction: Any, trace: tuple[Step, ...], room: Room) -> Score:
-    measure = cast("Any", metric)
-    arguments = (row, prediction, trace) if takes_trace(metric) else (row, prediction)
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    text: str
+    bug: bool
+
+
+def _failure_of(error: Exception) -> _Failure:
+    """Return what an exception says about one row, or raise it where it is about all of them.
+
+    Of a group, as `asyncio.TaskGroup` raises it, what is gravest counts: a systemic fault, then a bug.
+    """
+    failures = [_failure_of_one(part) for part in _parts(error)]
+    return next((failure for failure in failures if failure.bug), failures[0])
+
+
+def _parts(error: Exception) -> list[Exception]:
+    if not isinstance(error, ExceptionGroup):
+        return [error]
+    group = cast("ExceptionGroup[Exception]", error)
+    return [part for inner in group.exceptions for part in _parts(inner)]
+
+
+def _failure_of_one(error: Exception) -> _Failure:
+    if isinstance(error, (OutputError, ContextError)):
+        return _Failure(str(error), bug=False)
+    if isinstance(error, LmprogError) and not isinstance(error, InputError):
+        raise error
+    return _Failure(f"{type(error).__name__}: {error}", bug=True)
+
+
+async def _measure(around: _Surroundings, row: Row, prediction: Any, trace: tuple[Step, ...]) -> Score:
+    measure = cast("Any", around.metric)
+    more = {"trace": trace} if around.with_trace else {}
     try:
         if inspect.iscoroutinefunction(measure):
-            value = await measure(*arguments)
+            value = await measure(row, prediction, **more)
         else:
-            value = await room.workers.run(lambda: measure(*arguments), 0)
+            value = await around.room.workers.run(lambda: measure(row, prediction, **more), 0)
             value = await value if inspect.isawaitable(value) else value
-    except LmprogError:
-        raise
     except Exception as error:
-        raise MetricError(
-            f"the metric raised {type(error).__name__}: {error}, on the row {row!r} with the prediction {prediction!r}."
-        ) from error
+        if around.judge.fault is not None:
+            raise around.judge.fault from error
+        if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
+            raise
+        what = str(error) if isinstance(error, MetricError) else f"the metric raised {type(error).__name__}: {error}"
+        raise MetricError(f"{what} (on the row {row!r} with the prediction {prediction!r})") from error
     return to_score(value, row, prediction)

@@ -5,8 +5,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+from pydantic import BaseModel
+
+from lmprog.data import Row, fields_in
 from lmprog.formats.chat import LAYOUT
-from lmprog.params import Params
+from lmprog.params import Params, PredictorParams
 
 MOST_CHARACTERS = 6000
 """The longest instruction."""
@@ -16,23 +19,38 @@ GRAM = 8
 _WORD = re.compile(r"\w+")
 
 
-def faults(params: Params, secrets: frozenset[int]) -> list[str]:
+def faults(params: Params, secrets: frozenset[int], *, written: Params) -> list[str]:
     """Return why the instructions and descriptions of these params cannot be used, or nothing.
 
-    `secrets` are the `grams` of rows kept for scoring. Demos are not searched: they come from training rows.
+    `secrets` are the `grams` of rows kept for scoring. Texts that the user has `written` into the program are not
+    judged, and demos are not searched: they come from training rows.
     """
     found: list[str] = []
     for path, value in params.items():
-        for text in (value.instruction, *value.field_descriptions.values()):
+        own = _texts(written[path]) if path in written else []
+        for text in dict.fromkeys(text for text in _texts(value) if text not in own):
             if len(text) > MOST_CHARACTERS:
                 found.append(f"`{path}`: the text has {len(text)} characters, more than {MOST_CHARACTERS}")
             if LAYOUT in text or "[[ " in text:
                 found.append(f"`{path}`: the text holds marks of the layout, which would be read as fields")
             if secrets and not secrets.isdisjoint(grams([text])):
                 found.append(f"`{path}`: the text quotes {GRAM} words in a row from a row that is kept for scoring")
-        if not value.instruction.strip():
+        if not value.instruction.strip() and value.instruction not in own:
             found.append(f"`{path}`: the instruction is empty")
     return found
+
+
+def _texts(value: PredictorParams) -> list[str]:
+    return [value.instruction, *value.field_descriptions.values()]
+
+
+def secrets_of(kept: Iterable[Row], shown: Iterable[Row]) -> frozenset[int]:
+    """Return the `grams` of the rows kept for scoring, less those that also stand in rows that may be shown.
+
+    What all rows share, such as a list of options, gives nothing away.
+    """
+    hidden, open_ = (grams(text for row in rows for text in texts_in(fields_in(row))) for rows in (kept, shown))
+    return frozenset(hidden - open_)
 
 
 def grams(texts: Iterable[str]) -> set[int]:
@@ -48,11 +66,13 @@ def grams(texts: Iterable[str]) -> set[int]:
 
 def texts_in(value: object) -> Iterable[str]:
     """Yield every text in a row's values."""
+    if isinstance(value, BaseModel):
+        value = fields_in(value)
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for part in cast("Mapping[object, object]", value).values():
             yield from texts_in(part)
-    elif isinstance(value, (list, tuple)):
-        for part in cast("list[object]", value):
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for part in cast("Iterable[object]", value):
             yield from texts_in(part)

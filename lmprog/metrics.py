@@ -1,13 +1,16 @@
 """Metrics: how good a prediction is, from 0 to 1."""
 
 import inspect
-import math
 import re
 import string
+import unicodedata
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from numbers import Real
 from typing import Any, cast
+
+import numpy as np
 
 from lmprog.data import Row, fields_in
 from lmprog.errors import MetricError
@@ -36,61 +39,68 @@ returned it, the steps in between. Sync or async. It returns a bool, a number in
 def exact_match(name: str) -> Metric:
     """Return the metric that compares one output with the row's field of the same name, after SQuAD's normalisation.
 
-    Case, punctuation, articles and spaces do not count. The row may hold a list of right answers.
+    Case, punctuation, articles and spaces do not count. The row may hold a list of right answers; None in place of
+    an answer is an empty one.
     """
 
     def metric(row: Row, prediction: object) -> bool:
-        gold = fields_in(row).get(name)
-        if gold is None:
-            raise MetricError(
-                f"exact_match({name!r}) needs the row to have `{name}`, but it has {sorted(fields_in(row))}."
-            )
+        fields = fields_in(row)
+        if name not in fields:
+            raise MetricError(f"exact_match({name!r}) needs the row to have `{name}`, but it has {sorted(fields)}.")
+        gold = fields[name]
         answers = cast("list[object]", gold) if isinstance(gold, (list, tuple)) else [gold]
-        return normalized(_output(prediction, name)) in {normalized(str(answer)) for answer in answers}
+        return normalized(_text(_output(prediction, name))) in {normalized(_text(answer)) for answer in answers}
 
     return metric
 
 
 def normalized(text: str) -> str:
     """Return text in lower case without punctuation, articles and doubled spaces (SQuAD: Rajpurkar et al. 2016)."""
-    bare = "".join(character for character in text.lower() if character not in string.punctuation)
+    composed = unicodedata.normalize("NFC", text).lower()  # one way to write an accent
+    bare = "".join(character for character in composed if character not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
 def takes_trace(metric: Metric) -> bool:
     """Tell whether a metric has a parameter called `trace`."""
-    return _takes_trace(metric)
-
-
-def to_score(value: object, row: Row, prediction: object) -> Score:
-    """Return what a metric returned as a Score, or raise MetricError with the row."""
-    score = value if isinstance(value, Score) else None
-    if score is None and isinstance(value, (bool, int, float)):
-        score = Score(float(value))
-    if score is None or not math.isfinite(score.value) or not 0 <= score.value <= 1:
-        raise MetricError(
-            f"the metric returned {value!r} for the row {row!r} with the prediction {prediction!r}. It should return a bool, "
-            f"a number from 0 to 1, or lp.Score. Divide by the largest value it can take."
-        )
-    return score
-
-
-@lru_cache(maxsize=256)
-def _takes_trace(metric: Callable[..., object]) -> bool:
     try:
         return "trace" in inspect.signature(metric).parameters
     except (TypeError, ValueError):  # a built-in without a signature
         return False
 
 
-def _output(prediction: object, name: str) -> str:
+def to_score(value: object, row: Row, prediction: object) -> Score:
+    """Return what a metric returned as a Score, or raise MetricError with the row."""
+    score = value if isinstance(value, Score) else Score(cast("float", value))
+    number: object = score.value
+    if not isinstance(number, (Real, np.bool_)) or not 0 <= float(number) <= 1:  # NaN is not
+        too_large = isinstance(number, Real) and float(number) > 1
+        raise MetricError(
+            f"the metric returned {value!r} for the row {row!r} with the prediction {prediction!r}. It should return a "
+            f"bool, a number from 0 to 1, or lp.Score."
+            + (" Divide by the largest value it can take." if too_large else "")
+        )
+    return replace(score, value=float(number))
+
+
+def _output(prediction: object, name: str) -> object:
     if isinstance(prediction, str):
         return prediction
     value = (
-        cast("Mapping[str, object]", prediction).get(name)
+        cast("Mapping[str, object]", prediction).get(name, _ABSENT)
         if isinstance(prediction, Mapping)
-        else getattr(prediction, name, None)
+        else getattr(prediction, name, _ABSENT)
     )
-    if value is None:
+    if value is _ABSENT:
         raise MetricError(f"exact_match({name!r}) needs the prediction to have `{name}`, but it is {prediction!r}.")
-    return str(value)
+    return value
+
+
+_ABSENT = object()
+
+
+def _text(value: object) -> str:
+    """Return a value as an LM would write it; no text for None."""
+    if isinstance(value, Enum):
+        value = value.value
+    return "" if value is None else str(value)

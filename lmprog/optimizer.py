@@ -1,8 +1,9 @@
 """What an optimizer is, what it may touch, and how one is named: "mipro", "mipro:trials=20", "bootstrap -> mipro"."""
 
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,7 +16,7 @@ from lmprog.events import Event, StageEnded
 from lmprog.lint import faults
 from lmprog.lm.ledger import Ledger, Role
 from lmprog.metrics import Metric
-from lmprog.module import Program, check_params
+from lmprog.module import Program, check_params, params_of
 from lmprog.params import Params
 from lmprog.predict import Predict
 from lmprog.registry import find
@@ -41,9 +42,15 @@ class Allowance:
         """Calls left; infinite where they are not capped."""
         return float("inf") if self.calls is None else self.calls - self.ledger.requested
 
+    def part(self, parts: int) -> "Allowance":
+        """Return the first of so many equal parts of what is left."""
+        if self.calls is None:
+            return self
+        return replace(self, calls=self.ledger.requested + (self.calls - self.ledger.requested) // parts)
+
     def for_rows(self, rows: int) -> int:
         """Return how many calls it takes to run the program on so many rows, if nothing is recorded yet."""
-        return round(rows * self.calls_per_row)
+        return math.ceil(rows * self.calls_per_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +98,7 @@ class Problem:
 
     def faults(self, params: Params) -> list[str]:
         """Return why these params break the contract of prompts, or nothing."""
-        return faults(params, self.secrets)
+        return faults(params, self.secrets, written=params_of(self.program))
 
     def rng(self, *names: object) -> random.Random:
         """Return a generator of random numbers that depends on the seed and these names alone."""
@@ -120,16 +127,20 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Optimizers in turn, each from the best params so far (BetterTogether: Soylu et al. 2024, arXiv:2407.10930)."""
+    """Optimizers in turn, each from the best params so far (BetterTogether: Soylu et al. 2024, arXiv:2407.10930).
+
+    Each may request an equal part of the calls that are left, so that the first leaves something to the last.
+    """
 
     optimizers: Sequence[Optimizer]
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best outcome of any stage. A stage that finds nothing better is not built upon."""
         outcomes: list[Outcome] = []
-        for optimizer in self.optimizers:
+        for number, optimizer in enumerate(self.optimizers):
             start = outcomes[-1].params if outcomes else params
-            outcomes.append(await optimizer.search(problem, start))
+            allowance = problem.allowance.part(len(self.optimizers) - number)
+            outcomes.append(await optimizer.search(replace(problem, allowance=allowance), start))
         best = max(outcomes, key=lambda outcome: outcome.score)
         return Outcome(best.params, best.score, outcomes[0].baseline_score, outcomes[-1].stopped)
 
@@ -143,6 +154,14 @@ def named(optimizer: str | Optimizer) -> Optimizer:
         return optimizer
     stages = [_one(part.strip(), optimizer) for part in optimizer.split("->")]
     return stages[0] if len(stages) == 1 else Stages(tuple(stages))
+
+
+def require(options: object, **least: int) -> None:
+    """Raise InputError where an option of an optimizer is below its least value."""
+    for name, bound in least.items():
+        value: object = getattr(options, name)
+        if isinstance(value, int) and value < bound:
+            raise InputError(f"{type(options).__name__}({name}={value}): `{name}` must be at least {bound}.")
 
 
 def _one(spec: str, whole: str) -> Optimizer:
@@ -159,7 +178,8 @@ def _one(spec: str, whole: str) -> Optimizer:
         return cast("Optimizer", TypeAdapter[Any](kind).validate_python(options))
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"optimizer {whole!r}: {first['loc'][0]}={first['input']!r}: {first['msg']}.") from None
+        option = first["loc"][0]
+        raise InputError(f"optimizer {whole!r}: {option}={options[str(option)]!r}: {first['msg']}.") from None
 
 
 def _option(part: str, whole: str) -> tuple[str, str]:

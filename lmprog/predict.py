@@ -33,6 +33,8 @@ class Predict(Generic[P, S_co]):
     A reply that does not validate is sent back with the error, `retries` times; then OutputError holds it raw.
     """
 
+    _origin: object = None
+    """The artifact that a loaded or compiled twin comes from."""
     reasons: ClassVar[bool] = False
     """Whether the LM writes its reasoning before the outputs."""
 

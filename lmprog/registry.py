@@ -2,11 +2,10 @@
 
 import importlib
 import pkgutil
-from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
-from lmprog.errors import LmprogError
+from lmprog.errors import InputError
 
 
 def names(kind: str) -> list[str]:
@@ -19,15 +18,11 @@ def names(kind: str) -> list[str]:
 def find(kind: str, name: str, attribute: str) -> Any:
     """Return what a name stands for: an attribute of the built-in file of that name, or an entry point.
 
-    LmprogError with all names where there is none.
+    InputError with all names where there is none.
     """
     for entry in entry_points(group=f"lmprog.{kind}"):
         if entry.name == name:
             return entry.load()
     if name not in names(kind):
-        raise LmprogError(f"there is no {name!r} among the {kind}: there are {_list(names(kind))}.")
+        raise InputError(f"there is no {name!r} among the {kind}: there are {', '.join(names(kind))}.")
     return getattr(importlib.import_module(f"lmprog.{kind}.{name.replace('-', '_')}"), attribute)
-
-
-def _list(found: Iterable[str]) -> str:
-    return ", ".join(found)

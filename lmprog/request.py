@@ -62,7 +62,7 @@ class LM(Protocol):
         ...
 
     @property
-    def capabilities(self) -> frozenset[Capability]:
+    def capabilities(self) -> frozenset[str]:
         """What the model can do."""
         ...
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmprog.statistics import Interval, mean_interval
 
-RIDGE = 1.0
-"""Pseudo-rows that pull a candidate's effect, and pseudo-candidates that pull a row's, to the mean."""
-SWEEPS = 30
+RIDGE = 10.0
+"""Pseudo-rows that pull a candidate's effect to the mean: the variance of a score within a row over that of candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,23 +77,27 @@ class ScoreTable:
     def adjusted(self) -> dict[str, float]:
         """Return each candidate's expected mean over all rows, adjusted for how hard its own rows were.
 
-        A two-way additive fit, score = mean + candidate + row, with a ridge on both effects: a candidate seen on few
-        rows is pulled to the mean of all, so that 35 lucky rows do not count as 300.
+        A two-way additive fit, score = row + candidate. Rows are fixed effects, so that candidates are compared on the
+        rows that they share, and one that saw hard rows alone loses nothing by it. Candidates are pulled to the mean
+        of all by a ridge, so that 35 lucky rows do not count as 300. A full score stands as it is.
         """
         names = list(self._scores)
-        filled = np.full((len(names), self.rows), np.nan)
+        known, values = np.zeros((len(names), self.rows)), np.zeros((len(names), self.rows))
         for i, name in enumerate(names):
             cells = self._scores[name]
-            filled[i, list(cells)] = list(cells.values())
-        known = ~np.isnan(filled)
-        values = np.where(known, filled, 0.0)
-        mean = values.sum() / max(1, known.sum())
-        per_candidate, per_row = known.sum(1), known.sum(0)
-        candidate, row = np.zeros(len(names)), np.zeros(self.rows)
-        for _ in range(SWEEPS):
-            candidate = (values - known * (mean + row)).sum(1) / (per_candidate + RIDGE)
-            row = (values - known * (mean + candidate[:, None])).sum(0) / (per_row + RIDGE)
-        estimates = mean + candidate + row.mean()
-        full = per_candidate == self.rows
-        estimates[full] = values[full].mean(1) if full.any() else estimates[full]
-        return {name: float(estimate) for name, estimate in zip(names, estimates, strict=True)}
+            known[i, list(cells)] = 1.0
+            values[i, list(cells)] = list(cells.values())
+        seen = known.any(0)
+        known, values = known[:, seen], values[:, seen]
+        per_row = known.sum(0)
+        share = known / per_row
+        # the normal equations, with the rows' effects put in
+        left, right = np.diag(known.sum(1) + RIDGE) - share @ known.T, values.sum(1) - share @ values.sum(0)
+        effects = cast("NDArray[np.float64]", np.linalg.solve(left, right))
+        levels = cast("NDArray[np.float64]", (values.sum(0) - effects @ known) / per_row)
+        level = float(levels.mean()) if names else 0.0
+        estimates = cast("list[float]", (level + effects).tolist())
+        return {
+            name: self.mean(name) if self.is_full(name) else estimate
+            for name, estimate in zip(names, estimates, strict=True)
+        }

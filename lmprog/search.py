@@ -12,6 +12,8 @@ from lmprog.optimizer import Outcome, Problem
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
 
+BARREN_AT_MOST = 10
+"""Rounds in a row without a candidate that may be evaluated, after which a selector has nothing to offer."""
 FINALISTS = 2
 """How many of the best candidates without a full score get one in the end."""
 
@@ -59,12 +61,13 @@ async def search(
     `patience` is the number of rounds without a better full score after which to stop.
     """
     state = _State(problem, ScoreTable(len(problem.val)))
-    baseline = await problem.evaluate(params)
+    baseline = (await problem.evaluate(params)).checked()
     state.record(0, Ask(params, origin="the program as it was"), baseline)
     try:
         reason = await _rounds(state, selector, patience)
         await _finish(state, finalists)
     except CapReached as cap:
+        problem.allowance.ledger.go_back(state.requests)
         reason = f"the cap on {cap.cap} was reached"
     problem.emit(Stopped(reason, problem.allowance.ledger.requested))
     return Outcome(state.candidates[state.best], state.best_score, baseline.score, reason)
@@ -77,6 +80,11 @@ class _State:
         self.problem, self.table = problem, table
         self.candidates: dict[str, Params] = {}
         self.best, self.best_score = "", -1.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Note where the account stands before a round."""
+        self.requests = self.problem.allowance.ledger.requests()
 
     def record(self, number: int, ask: Ask, evaluation: Evaluation) -> None:
         name = ask.params.fingerprint
@@ -96,16 +104,21 @@ class _State:
 
 
 async def _rounds(state: _State, selector: Selector, patience: int | None) -> str:
-    problem, number, since_gain = state.problem, 0, 0
+    problem, number, since_gain, barren = state.problem, 0, 0, 0
     while patience is None or since_gain < patience:
+        if barren == BARREN_AT_MOST:
+            return f"every candidate of {barren} rounds broke the contract of prompts"
         number += 1
+        state.begin()
         wishes = await selector.ask(state.table)
         if not wishes:
             return "the search was finished"
         wrong = {id(ask): problem.faults(ask.params) for ask in wishes}
-        fitting = _fitting(state, [ask for ask in wishes if not wrong[id(ask)]])
-        if not fitting and not any(wrong.values()):
+        sound = [ask for ask in wishes if not wrong[id(ask)]]
+        fitting = _fitting(state, sound)
+        if sound and not fitting:
             return "the budget was spent"
+        barren = 0 if fitting else barren + 1
         size = sum(len(ask.rows) if ask.rows is not None else state.table.rows for ask in fitting)
         problem.emit(RoundStarted(number, len(fitting), size, problem.allowance.ledger.requested))
         evaluations = dict(zip(map(id, fitting), await state.evaluate(fitting), strict=True))
@@ -134,6 +147,7 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
 
 async def _finish(state: _State, finalists: int) -> None:
     """Score the most promising candidates on the rows that they have not seen."""
+    state.begin()
     table = state.table
     estimates = table.adjusted()
     hopeful = [name for name in table.candidates if not table.is_full(name) and estimates[name] > state.best_score]

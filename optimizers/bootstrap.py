@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from lmprog.optimizer import Outcome, Problem
-from lmprog.optimizers.propose.demos import bootstrap, compose, with_demos
+from lmprog.optimizer import Outcome, Problem, require
+from lmprog.optimizers.propose.demos import bootstrap, complete_labels, compose, with_demos
 from lmprog.optimizers.select.full import Full
 from lmprog.params import Params
 from lmprog.search import Ask, search
@@ -21,10 +21,14 @@ class Bootstrap:
     labeled: int = 16
     attempts: int = 2
 
+    def __post_init__(self) -> None:
+        require(self, bootstrapped=0, labeled=0, attempts=1)
+
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with bootstrapped demos, or as they were. Up to the training rows, and two full evaluations."""
         successes = await bootstrap(problem, params, wanted=self.bootstrapped, attempts=self.attempts)
         rng = problem.rng("bootstrap demos")
-        made = compose(problem, params, successes[: self.bootstrapped], rng, most_labeled=self.labeled)
+        labels = complete_labels(problem)
+        made = compose(labels, successes[: self.bootstrapped], rng, most_labeled=self.labeled)
         problem.ended("demos", successes=len(successes))
         return await search(problem, params, Full([Ask(with_demos(params, made), origin="bootstrapped demos")]))

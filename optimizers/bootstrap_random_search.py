@@ -5,7 +5,7 @@ The baseline that a prompt optimizer has to beat at the same budget and with the
 
 from dataclasses import dataclass
 
-from lmprog.optimizer import Outcome, Problem
+from lmprog.optimizer import Outcome, Problem, require
 from lmprog.optimizers.propose.demos import bootstrap, sets_of, with_demos
 from lmprog.optimizers.select.full import Full
 from lmprog.params import Params
@@ -25,9 +25,12 @@ class BootstrapRandomSearch:
     labeled: int = 16
     attempts: int = 2
 
+    def __post_init__(self) -> None:
+        require(self, candidates=1, bootstrapped=0, labeled=0, attempts=1)
+
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with the best demo set, or as they were. One full evaluation per candidate."""
-        wanted = self.candidates * self.bootstrapped // 2
+        wanted = -(-self.candidates * self.bootstrapped // 2)
         successes = await bootstrap(problem, params, wanted=wanted, attempts=self.attempts)
         made = sets_of(
             problem,

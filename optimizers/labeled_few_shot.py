@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lmprog.optimizer import Outcome, Problem
+from lmprog.optimizer import Outcome, Problem, require
 from lmprog.optimizers.propose.demos import draw, labeled
 from lmprog.optimizers.select.full import Full
 from lmprog.params import Params
@@ -18,6 +18,9 @@ class LabeledFewShot:
     """
 
     demos: int = 16
+
+    def __post_init__(self) -> None:
+        require(self, demos=1)
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with labelled demos, or as they were where that scores better. Two full evaluations."""

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lmprog import loop
 from lmprog.budget import BOOTSTRAPPED, FULL_EVERY, MINIBATCH, MINIBATCH_ABOVE
 from lmprog.budget import trials as paper_trials
-from lmprog.optimizer import Outcome, Problem
-from lmprog.optimizers.propose.demos import DemoSets, bootstrap, examples_of, sets_of
+from lmprog.errors import CapReached
+from lmprog.optimizer import Outcome, Problem, require
+from lmprog.optimizers.propose.demos import SHARE, DemoSets, Success, bootstrap, examples_of, sets_of
 from lmprog.optimizers.propose.grounded import Proposal, propose
 from lmprog.optimizers.select.joint import Combo, Joint
 from lmprog.optimizers.select.rows import Minibatches
@@ -38,15 +38,19 @@ class Mipro:
     bootstrapped: int = BOOTSTRAPPED
     labeled: int = 4
 
+    def __post_init__(self) -> None:
+        require(self, candidates=1, trials=1, minibatch=1, minibatch_above=0, full_every=1, width=1)
+        require(self, bootstrapped=0, labeled=0)
+
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best combination found; never one that is worse on the validation rows than `params`."""
-        wanted = self.candidates * self.bootstrapped // 2
-        successes, _ = await loop.both(bootstrap(problem, params, wanted=wanted), problem.evaluate(params))
+        wanted = -(-self.candidates * self.bootstrapped // 2)
+        successes = await bootstrap(problem, params, wanted=wanted)
         demo_sets = sets_of(
             problem, params, successes, count=self.candidates, bootstrapped=self.bootstrapped, most_labeled=self.labeled
         )
         problem.ended("demos", successes=len(successes), demo_sets=len(demo_sets))
-        proposals = await propose(problem, params, examples_of(params, successes), count=self.candidates)
+        proposals = await self._proposals(problem, params, successes)
         problem.ended("proposals", instructions=sum(map(len, proposals.values())))
         space = Space(params, proposals, demo_sets)
         trials = self.trials or 2 * paper_trials(self.candidates, len(params))
@@ -61,6 +65,17 @@ class Mipro:
             full_every=self.full_every,
         )
         return await search(problem, params, selector)
+
+    async def _proposals(
+        self, problem: Problem, params: Params, successes: Sequence[Success]
+    ) -> dict[str, list[Proposal]]:
+        """Return the instructions, the present ones first: as many as a fifth of the allowance pays for."""
+        affordable = problem.allowance.left * SHARE / len(params)
+        count = self.candidates if affordable >= self.candidates else 1 + int(affordable)
+        try:
+            return await propose(problem, params, examples_of(params, successes), count=count)
+        except CapReached:  # what is recorded may still be searched
+            return await propose(problem, params, {}, count=1)
 
 
 class Space:

@@ -335,6 +335,6 @@ def test_a_demo_shows_what_it_has() -> None:
     assert shown == [
         "[[ hint ]]\ncount",
         f"[[ answer ]]\n2\n\n{END}",
-        "",
+        "(no inputs)",
         f"[[ answer ]]\n3\n\n{END}",
     ]

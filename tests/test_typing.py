@@ -71,6 +71,18 @@ twin = lp.with_params(program, lp.params_of(program))
 assert_type(twin, QA)
 assert_type(twin("?"), Answer)
 assert_type(twin.hops, int)
+rows = [{"question": "?", "answer": "!"}]
+result = lp.compile(program, train=rows, metric=lp.metrics.exact_match("answer"), lm="tiny", budget="light")
+assert_type(result.program, QA)
+assert_type(result.program("?").answer, str)
+assert_type(lp.load("a.lmprog", program=program), QA)
+
+
+def right(row: dict[str, str], prediction: Answer) -> bool:
+    return row["answer"] == prediction.answer
+
+
+lp.compile(program, train=rows, metric=right, budget=lp.Budget(calls=100), gate="significant", group="question")
 with lp.using(program, lm="tiny", sample=1):
     assert_type(program.answer(question="?"), Answer)
 assert_type(lp.reasoning(program("?")), str)
@@ -213,6 +225,14 @@ twin(1)  # error: pyright=reportArgumentType mypy=arg-type
 twin(qestion="?")  # error: pyright=reportCallIssue mypy=call-arg
 twin("?").anwser  # error: pyright=reportAttributeAccessIssue mypy=attr-defined
 twin.hop  # error: pyright=reportAttributeAccessIssue mypy=attr-defined
+
+result = lp.compile(program, train=[{"question": "?", "answer": "!"}], metric=lp.metrics.exact_match("answer"))
+result.program(1)  # error: pyright=reportArgumentType mypy=arg-type
+result.program(qestion="?")  # error: pyright=reportCallIssue mypy=call-arg
+result.program("?").anwser  # error: pyright=reportAttributeAccessIssue mypy=attr-defined
+lp.load("a.lmprog", program=QA())(1)  # error: pyright=reportArgumentType mypy=arg-type
+lp.compile(program, train=[])  # error: pyright=reportCallIssue mypy=call-arg
+lp.compile("program", train=[], metric=lp.metrics.exact_match("answer"))  # error: pyright=reportArgumentType mypy=type-var
 
 waiting = lp.with_params(Both(), lp.params_of(Both()))
 waiting(1)  # error: pyright=reportArgumentType mypy=arg-type

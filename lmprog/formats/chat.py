@@ -31,6 +31,9 @@ END = "[[ end of fields ]]"
 LAYOUT = "Each field is its name in double square brackets on a line of its own, with the value below."
 """The sentence that parts the instruction and the fields from the rules of the layout."""
 
+NO_INPUTS = "(no inputs)"
+"""A user's turn where there is nothing to say: some providers refuse an empty one."""
+
 _MARKER = re.compile(r"^\[\[ (\S+|end of fields) \]\]", re.MULTILINE)  # \w would miss the vowel signs of many scripts
 _FENCE = re.compile(r"^```\w*\s*\n(.*)\n```$", re.DOTALL)
 _PLAIN = re.compile(r'[^\s,"]([^,"\n\r]*[^\s,"])?')
@@ -60,7 +63,7 @@ class Chat:
     def render(self, inputs: Mapping[str, Any], /) -> tuple[Message, ...]:
         """Return the conversation that asks for the outputs."""
         fields = fields_of(self.signature).inputs
-        return (*self.prefix, Message("user", _write(fields, _encoded(fields, inputs))))
+        return (*self.prefix, Message("user", _write(fields, _encoded(fields, inputs)) or NO_INPUTS))
 
     def render_reply(self, outputs: Mapping[str, Any], /) -> str:
         """Return the reply that holds these outputs."""
@@ -202,7 +205,7 @@ def type_words(schema: Mapping[str, Any]) -> str:
 def _demo_turns(signature: type[Signature], demo: Demo) -> tuple[Message, Message]:
     fields = fields_of(signature)
     inputs, outputs = _in_order(fields.inputs, demo.inputs), _in_order(fields.outputs, demo.outputs)
-    return Message("user", _write(fields.inputs, inputs)), Message("assistant", _write_reply(fields.outputs, outputs))
+    return Message("user", _write(fields.inputs, inputs) or NO_INPUTS), Message("assistant", _write_reply(fields.outputs, outputs))
 
 
 def _in_order(fields: Mapping[str, Field], data: Mapping[str, Any]) -> dict[str, Any]:

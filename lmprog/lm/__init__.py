@@ -14,7 +14,11 @@ def from_spec(spec: LM | str) -> LM:
     """Return the LM that a spec names; an LM is returned as it is."""
     if not isinstance(spec, str):
         return spec
-    raise LMError(f"no LM is called {spec!r}.")
+    if spec == "tiny":
+        from lmprog.lm.tiny.client import shared  # loads numpy and tokenizers, which `import lmprog` need not
+
+        return shared()
+    raise LMError(f'no LM is called {spec!r}. There is "tiny", the embedded one; or pass an LM object.')
 
 
 def configure(*, lm: LM | str | None) -> None:

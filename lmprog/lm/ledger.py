@@ -135,6 +135,17 @@ class Ledger:
             seconds=self._now() - self._began,
         )
 
+    def requests(self) -> Mapping[str, Role]:
+        """Return the requests counted so far, to `go_back` to."""
+        return dict(self._asked)
+
+    def go_back(self, requests: Mapping[str, Role]) -> None:
+        """Count these requests alone: which others were made before a cap was reached is a matter of timing.
+
+        What the others cost stays charged.
+        """
+        self._asked = dict(requests)
+
     def ask(self, role: Role, key: str) -> None:
         """Count a request; one already counted under its key counts no second time."""
         first = self._asked.setdefault(key, role)

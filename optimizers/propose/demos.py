@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lmprog.data import fields_in
-from lmprog.errors import LmprogError
+from lmprog.errors import CapReached, LmprogError
 from lmprog.evaluation import Run
 from lmprog.module import predictors
 from lmprog.optimizer import Problem
@@ -39,23 +39,63 @@ async def bootstrap(
     row passes at `threshold`; by default at the full score, or, where no row reaches it, in the best quarter of
     the rows that score above 0. At most a fifth of the allowance is used (bootstrapping: Khattab et al. 2023,
     arXiv:2310.03714, sec. 3.4).
+
+    Trial 0 is run before it, which no search can do without: so a cap that leaves room for trial 0 never costs the
+    result. Where a cap is reached, what was found until then is returned.
     """
-    order = list(range(len(problem.train)))
-    problem.rng("bootstrap").shuffle(order)
-    budget = problem.allowance.left * SHARE
-    found: dict[int, Run] = {}
-    for sample in range(attempts):
-        teacher = params if sample == 0 else _warm(params)
-        todo = [index for index in order if index not in found]
-        for start in range(0, len(todo), WAVE):
-            wave = todo[start : start + WAVE]
-            budget -= problem.allowance.for_rows(len(wave))
-            if len(found) >= wanted or budget < 0:
-                break
-            evaluation = await problem.evaluate(teacher, wave, on="train", role="teacher", sample=sample)
-            found |= {index: run for index, run in zip(wave, evaluation.runs, strict=True) if run.score.value > 0}
-            found = _passing(found, threshold)
-    return [Success(index, _demos_of(problem, found[index])) for index in order if index in found]
+    (await problem.evaluate(params)).checked()
+    rows_left = max(0.0, problem.allowance.left) * SHARE / problem.allowance.calls_per_row
+    waves = _Waves(problem, params, wanted, threshold, rows_left=rows_left)
+    await waves.run(attempts)
+    return waves.successes()
+
+
+class _Waves:
+    """Training rows run in waves, and the best run of each so far."""
+
+    def __init__(
+        self, problem: Problem, params: Params, wanted: int, threshold: float | None, *, rows_left: float
+    ) -> None:
+        self._problem, self._params, self._wanted, self._threshold = problem, params, wanted, threshold
+        self._rows_left = rows_left
+        self._order = list(range(len(problem.train)))
+        problem.rng("bootstrap").shuffle(self._order)
+        self._runs: dict[int, Run] = {}
+
+    async def run(self, attempts: int) -> None:
+        """Run waves until there is enough, or nothing more to run or to spend."""
+        try:
+            for sample in range(attempts):
+                passing = self._passing()
+                todo = [index for index in self._order if index not in passing]
+                while todo and self._rows_left >= 1 and len(self._passing()) < self._wanted:
+                    size = int(min(WAVE, self._rows_left))
+                    wave, todo = todo[:size], todo[size:]
+                    await self._run_wave(wave, sample)
+        except CapReached:
+            return
+
+    def successes(self) -> list[Success]:
+        """Return what the passing rows teach, in the order in which they were drawn."""
+        passing = self._passing()
+        return [Success(index, _demos_of(self._problem, passing[index])) for index in self._order if index in passing]
+
+    async def _run_wave(self, wave: Sequence[int], sample: int) -> None:
+        self._rows_left -= len(wave)
+        teacher = self._params if sample == 0 else _warm(self._params)
+        evaluation = await self._problem.evaluate(teacher, wave, on="train", role="teacher", sample=sample)
+        for index, run in zip(wave, evaluation.runs, strict=True):
+            before = self._runs.get(index)
+            if run.score.value > (before.score.value if before else 0.0):
+                self._runs[index] = run
+
+    def _passing(self) -> dict[int, Run]:
+        scores = sorted((run.score.value for run in self._runs.values()), reverse=True)
+        least = self._threshold
+        if least is None:
+            full = bool(scores) and scores[0] >= 1.0
+            least = 1.0 if full or not scores else scores[(len(scores) - 1) // 4]
+        return {index: run for index, run in self._runs.items() if run.score.value >= least}
 
 
 def labeled(problem: Problem, path: str) -> list[Demo]:
@@ -90,41 +130,48 @@ def sets_of(
     A random set takes between one and `bootstrapped` successes, filled up to `most_labeled` with labels that have
     every input (MIPRO: Opsahl-Ong et al. 2024, arXiv:2406.11695; the composition of the sets is DSPy's).
     """
-    labels = {path: labeled(problem, path) for path in params}
+    labels, complete = {path: labeled(problem, path) for path in params}, complete_labels(problem)
     made: list[DemoSets] = [{path: value.demos for path, value in params.items()}]
-    if any(labels.values()):
-        made.append({path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params})
+    only = {path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params}
+    if any(only.values()) and only not in made:
+        made.append(only)
     for number in range(4 * count):
-        if len(made) >= count or not successes:
+        if len(made) >= count or not successes or not bootstrapped:
             break
         rng = problem.rng("demo set", number)
         size = bootstrapped if number == 0 else rng.randint(1, bootstrapped)
         chosen = successes[:size] if number == 0 else rng.sample(list(successes), min(size, len(successes)))
-        new = compose(problem, params, chosen, rng, most_labeled=most_labeled)
+        new = compose(complete, chosen, rng, most_labeled=most_labeled)
         if new not in made:
             made.append(new)
     return made[:count]
 
 
+def complete_labels(problem: Problem) -> dict[str, list[Demo]]:
+    """Return, by predictor, the labelled demos that have every input and output: those fit to stand beside whole calls."""
+    found: dict[str, list[Demo]] = {}
+    for path, predictor in predictors(problem.program).items():
+        fields = fields_of(predictor.signature)
+        found[path] = [
+            demo
+            for demo in labeled(problem, path)
+            if demo.inputs.keys() == fields.inputs.keys() and demo.outputs.keys() == fields.outputs.keys()
+        ]
+    return found
+
+
 def compose(
-    problem: Problem, params: Params, chosen: Sequence[Success], rng: random.Random, *, most_labeled: int
+    labels: Mapping[str, Sequence[Demo]], chosen: Sequence[Success], rng: random.Random, *, most_labeled: int
 ) -> DemoSets:
     """Return a demo set: one demo of each success (of a predictor called in a loop, any of its calls), then labels.
 
-    Only labels that have every input of the predictor are added, and none that shows a success again.
+    `labels` are those of each predictor; none is added that shows a success again.
     """
     made: dict[str, tuple[Demo, ...]] = {}
-    for path in params:
+    for path, known in labels.items():
         own = [rng.choice(success.demos[path]) for success in chosen if success.demos.get(path)]
-        fields = fields_of(predictors(problem.program)[path].signature)
         shown = [demo.inputs for demo in own]
-        fresh = [
-            demo
-            for demo in labeled(problem, path)
-            if demo.inputs.keys() == fields.inputs.keys()
-            and demo.outputs.keys() == fields.outputs.keys()
-            and demo.inputs not in shown
-        ]
+        fresh = [demo for demo in known if demo.inputs not in shown]
         made[path] = (*own, *draw(rng, fresh, max(0, most_labeled - len(own))))
     return made
 
@@ -153,19 +200,12 @@ def _warm(params: Params) -> Params:
     return params
 
 
-def _passing(runs: Mapping[int, Run], threshold: float | None) -> dict[int, Run]:
-    scores = sorted((run.score.value for run in runs.values()), reverse=True)
-    if threshold is None:
-        full = bool(scores) and scores[0] >= 1.0
-        threshold = 1.0 if full or not scores else scores[len(scores) // 4]
-    return {index: run for index, run in runs.items() if run.score.value >= threshold}
-
-
 def _demos_of(problem: Problem, run: Run) -> dict[str, tuple[Demo, ...]]:
     """A row's demos by predictor, in an order that does not depend on which concurrent call ended first."""
     found: dict[str, list[Demo]] = {}
+    named = predictors(problem.program)
     for step in run.trace:
-        predictor = predictors(problem.program).get(step.predictor)
+        predictor = named.get(step.predictor)
         if predictor is not None and step.error is None:
             inputs, outputs = encode(predictor.signature, step.inputs), encode(predictor.signature, step.outputs)
             found.setdefault(step.predictor, []).append(Demo(inputs=inputs, outputs=outputs))

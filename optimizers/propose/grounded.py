@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from lmprog import loop
 from lmprog.data import fields_in
-from lmprog.errors import ContextError, OutputError
+from lmprog.errors import AuthError, LMError, OutputError, UnavailableError
 from lmprog.module import predictors
 from lmprog.optimizer import Problem
 from lmprog.params import Demo, Params
@@ -103,7 +103,9 @@ async def _summary(problem: Problem) -> str:
     text = "\n".join(canonical_json({k: _short(v) for k, v in fields_in(row).items()}) for row in rows)
     try:
         return (await problem.generate(0, Predict(DescribeData), rows=text)).summary
-    except (OutputError, ContextError):
+    except (AuthError, UnavailableError):
+        raise
+    except (OutputError, LMError):
         return ""
 
 
@@ -118,7 +120,9 @@ async def _proposal(
     predictor = _proposer(context, setting)
     try:
         prediction = await problem.generate(number, predictor, **context)
-    except (OutputError, ContextError):
+    except (AuthError, UnavailableError):
+        raise
+    except (OutputError, LMError):
         return None  # a proposer that cannot write this one is no reason to stop
     text = str(next(iter(_outputs(prediction, predictor).values()))).strip()
     return Proposal(path, text, setting) if not problem.faults(params.replace(path, instruction=text)) else None
@@ -167,6 +171,8 @@ def _outputs(prediction: Any, predictor: Predict[..., Any]) -> dict[str, Any]:
 def _source(problem: Problem) -> str:
     """The program's source, with the signatures of all its steps as they are at run time."""
     roles = [_role(problem, path) for path in predictors(problem.program)]
+    if isinstance(problem.program, Predict):
+        return roles[0]
     try:
         code = inspect.getsource(type(problem.program))
     except (OSError, TypeError):  # written in an interactive session, or made at run time

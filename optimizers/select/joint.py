@@ -1,6 +1,7 @@
 """Joint search over one choice per predictor and part, with Optuna's TPE as the surrogate."""
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 
 import optuna
 
@@ -12,7 +13,9 @@ Combo = tuple[int, ...]
 """One option of each choice, in the order of the choices."""
 
 TRIES = 30
-"""Suggestions drawn before the space is taken for searched through."""
+"""Suggestions drawn from the surrogate for one place in a round; then combinations drawn evenly are tried."""
+EVEN_TRIES = 300
+"""Even draws before the space is taken for searched through."""
 
 
 class Joint:
@@ -48,6 +51,8 @@ class Joint:
         self._round = self._done = self._full_at = 0
         self._names: dict[Combo, str] = {}
         self._waiting: list[tuple[Ask, optuna.trial.Trial | None]] = []
+        self._refused: set[str] = set()
+        self._sizes, self._rng = tuple(sizes), random.Random(f"{seed}/even draws")
         self._table: ScoreTable | None = None
 
     async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
@@ -67,6 +72,8 @@ class Joint:
             one = results.get(id(ask))
             if trial is None:
                 continue
+            if one is not None and one.evaluation is None:
+                self._refused.add(ask.params.fingerprint)
             if one is None or one.evaluation is None:
                 self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
             else:
@@ -97,22 +104,43 @@ class Joint:
 
     def _fresh(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
         chosen: list[tuple[Ask, optuna.trial.Trial | None]] = []
-        rows = self._rows(self._round)
-        taken = {name for name in table.candidates if table.is_full(name)}
+        rows, estimates = self._rows(self._round), table.adjusted()
+        taken = {name for name in table.candidates if table.is_full(name)} | self._refused
         most = self._width if self._trials is None else min(self._width, self._trials - self._done)
-        for _ in range(TRIES):
-            if len(chosen) >= most:
+        while len(chosen) < most:
+            drawn = self._suggested(taken, estimates) or self._even(taken)
+            if drawn is None:
                 break
-            trial = self._study.ask(self._space)
-            combo: Combo = tuple(trial.params[name] for name in self._space)
-            params = self._build(combo)
-            name = self._names.setdefault(combo, params.fingerprint)
-            if name in taken:
-                known = name in table.candidates
-                self._study.tell(trial, table.adjusted()[name]) if known else self._study.tell(
-                    trial, state=optuna.trial.TrialState.FAIL
-                )
-                continue
-            taken.add(name)
+            combo, params, trial = drawn
+            taken.add(params.fingerprint)
             chosen.append((Ask(params, rows, origin=self._describe(combo)), trial))
         return chosen
+
+    def _suggested(self, taken: set[str], estimates: Mapping[str, float]) -> tuple[Combo, Params, optuna.Trial] | None:
+        """Return the surrogate's next combination that is not taken; told what is known of those that are."""
+        for _ in range(TRIES):
+            trial = self._study.ask(self._space)
+            combo: Combo = tuple(trial.params[name] for name in self._space)
+            params = self._built(combo)
+            if params.fingerprint not in taken:
+                return combo, params, trial
+            if params.fingerprint in estimates:
+                self._study.tell(trial, estimates[params.fingerprint])
+            else:
+                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        return None
+
+    def _even(self, taken: set[str]) -> tuple[Combo, Params, optuna.Trial] | None:
+        """Return a combination that is not taken, or None where the space seems to hold no more."""
+        for _ in range(EVEN_TRIES):
+            combo: Combo = tuple(self._rng.randrange(size) for size in self._sizes)
+            params = self._built(combo)
+            if params.fingerprint not in taken:
+                self._study.enqueue_trial(dict(zip(self._space, combo, strict=True)))
+                return combo, params, self._study.ask(self._space)
+        return None
+
+    def _built(self, combo: Combo) -> Params:
+        params = self._build(combo)
+        self._names.setdefault(combo, params.fingerprint)
+        return params

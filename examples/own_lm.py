@@ -1,0 +1,27 @@
+"""An LM is a name, what it can do, and one async method."""
+
+import json
+
+import lmprog as lp
+from lmprog.testing import reply
+
+
+# [lm]
+class Parrot:
+    """Fills every output with the text of the last message."""
+
+    name = "parrot"
+    capabilities = frozenset({"generate"})
+
+    async def __call__(self, request: lp.Request, /) -> lp.Response:
+        """Answer in the layout that the request asks for; `schema` names the outputs."""
+        outputs = json.loads(request.schema or "{}")["properties"]
+        return lp.Response(reply({name: request.messages[-1].text for name in outputs}))
+
+
+# [end]
+
+
+if __name__ == "__main__":
+    with lp.using(lm=Parrot()):
+        print(lp.Predict("question -> answer")(question="Who is there?").answer)

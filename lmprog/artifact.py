@@ -1,0 +1,266 @@
+"""The artifact: one file that ships a compiled program's params, with the proof and the report."""
+
+import hashlib
+import inspect
+import io
+import json
+import logging
+import platform
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from lmprog.certificate import Certificate
+from lmprog.errors import ArtifactError, ParamsError, SignatureError
+from lmprog.module import M, Program, params_of, predictors, with_params
+from lmprog.params import Params
+from lmprog.predict import ChainOfThought, Predict
+from lmprog.registry import find, names
+from lmprog.rundir import write_atomically
+from lmprog.schemas import recorded, signature_of
+from lmprog.signature import fields_of
+
+FORMAT = 1
+MANIFEST, REPORT = "manifest.json", "report.html"
+_PARTS = {"format", "program", "signatures", "params", "baseline_params", "lms", "certificate", "packages", "entries"}
+RECORDED_PACKAGES = ("lmprog", "pydantic", "numpy", "optuna")
+_LOCAL_HEADER = 30
+"""Bytes before an entry's name in a zip file."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of every entry, so that equal contents give equal bytes."""
+
+_log = logging.getLogger("lmprog")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What the file holds: a manifest, and entries such as the report, by name."""
+
+    manifest: Mapping[str, Any]
+    entries: Mapping[str, bytes]
+
+    @staticmethod
+    def made(
+        program: Program,
+        *,
+        baseline: Params | None = None,
+        lms: Mapping[str, str] | None = None,
+        certificate: Certificate | None = None,
+        report: str | None = None,
+    ) -> "Artifact":
+        """Return the artifact of a program under its own params."""
+        entries = {} if report is None else {REPORT: report.encode()}
+        params = params_of(program)
+        manifest = {
+            "format": FORMAT,
+            "program": _describe(program),
+            "signatures": signatures_of(program),
+            "params": json.loads(params.to_json()),
+            "baseline_params": json.loads((baseline or params).to_json()),
+            "lms": dict(lms or {}),
+            "certificate": None if certificate is None else certificate.to_json(),
+            "packages": {"python": platform.python_version(), **{name: version(name) for name in RECORDED_PACKAGES}},
+            "entries": {name: hashlib.sha256(data).hexdigest() for name, data in entries.items()},
+        }
+        return Artifact(manifest, entries)
+
+    @property
+    def params(self) -> Params:
+        """The params that ship."""
+        return Params.from_json(json.dumps(self.manifest["params"]))
+
+    @property
+    def baseline_params(self) -> Params:
+        """The params of the program as it was written."""
+        return Params.from_json(json.dumps(self.manifest["baseline_params"]))
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The proof, where the program was compiled."""
+        found = self.manifest["certificate"]
+        return None if found is None else Certificate.from_json(found)
+
+    def to_bytes(self) -> bytes:
+        """Return the file: equal artifacts give equal bytes."""
+        file = io.BytesIO()
+        text = json.dumps(self.manifest, indent=2, sort_keys=True, ensure_ascii=False).encode()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, data in ((MANIFEST, text), *sorted(self.entries.items())):
+                info = zipfile.ZipInfo(name, date_time=_EPOCH)
+                info.create_system, info.external_attr = 3, 0o644 << 16
+                archive.writestr(info, data)
+        return file.getvalue()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the file, whole or not at all."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(target, self.to_bytes())
+        return target
+
+    def bind(self, program: M) -> M:
+        """Return the program under the artifact's params; ArtifactError where its signatures are not those recorded."""
+        different = list(_differences(self.manifest["signatures"], signatures_of(program)))
+        if different:
+            raise ArtifactError(
+                f"this artifact was made for {self.manifest['program']['type']}, and {type(program).__name__} differs: "
+                f"{'; '.join(different)}. Load it with the program that it was made for, or compile again."
+            )
+        if self.manifest["program"]["source_sha256"] != _describe(program)["source_sha256"]:
+            _log.warning("the source of %s has changed since this artifact was made", type(program).__name__)
+        try:
+            twin = with_params(program, self.params)
+        except ParamsError as error:
+            raise ArtifactError(f"the artifact's params do not fit {type(program).__name__}: {error}") from None
+        object.__setattr__(twin, "_origin", self)
+        return twin
+
+
+def read_artifact(path: str | Path) -> Artifact:
+    """Return what a file holds, every byte verified; ArtifactError naming the entry that is damaged."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from None
+    contents = _contents(data, str(path))
+    try:
+        manifest = json.loads(contents.pop(MANIFEST, b""))
+    except ValueError:
+        raise ArtifactError(f"{path}: the entry {MANIFEST} is missing or damaged.") from None
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise ArtifactError(f"{path}: the entry {MANIFEST} is not that of an artifact.")
+    manifest = cast("dict[str, Any]", manifest)
+    if manifest["format"] != FORMAT:
+        raise ArtifactError(
+            f"{path} has format {manifest['format']!r}, and this lmprog reads format {FORMAT}. Update lmprog."
+        )
+    if manifest.keys() != _PARTS:
+        raise ArtifactError(f"{path}: the entry {MANIFEST} has {sorted(manifest)} where {sorted(_PARTS)} belong.")
+    for name in sorted({*manifest["entries"], *contents}):
+        if hashlib.sha256(contents.get(name, b"")).hexdigest() != manifest["entries"].get(name):
+            raise ArtifactError(f"{path}: the entry {name} is missing, damaged or not part of the artifact.")
+    artifact = Artifact(manifest, contents)
+    if artifact.to_bytes() != data:
+        raise ArtifactError(f"{path}: {_differing_entry(data, artifact.to_bytes())} is damaged.")
+    return artifact
+
+
+def load(path: str | Path, program: M | None = None) -> M:
+    """Return the program of an artifact, ready to call.
+
+    Programs made of built-in parts alone (a Predict or ChainOfThought, or a program that ships with lmprog) need no
+    `program`; for others give one, such as `lp.load(path, program=MultiHopQA(retriever))`. Every byte is verified
+    and signatures are compared by name. Nothing that an artifact names is imported.
+    """
+    artifact = read_artifact(path)
+    return artifact.bind(cast("M", _rebuilt(artifact)) if program is None else program)
+
+
+def save(program: Program, path: str | Path) -> Path:
+    """Write a program's params to an artifact; one that came from an artifact gives the same bytes again."""
+    origin = program._origin  # pyright: ignore[reportPrivateUsage]
+    if isinstance(origin, Artifact) and origin.params == params_of(program):
+        return origin.save(path)
+    return Artifact.made(program).save(path)
+
+
+def signatures_of(program: Program) -> dict[str, Any]:
+    """Return the signature of each predictor by path, as JSON data."""
+    return {path: _signature(found) for path, found in predictors(program).items()}
+
+
+def source_digest(thing: object) -> str:
+    """Return 16 hex digits of the source that defines a class or function; "unknown" where there is none."""
+    try:
+        return hashlib.sha256(inspect.getsource(cast("Any", thing)).encode()).hexdigest()[:16]
+    except (OSError, TypeError):  # written in an interactive session, or made at run time
+        return "unknown"
+
+
+def _describe(program: Program) -> dict[str, Any]:
+    kind = type(program)
+    return {"type": f"{kind.__module__}:{kind.__qualname__}", "source_sha256": source_digest(kind)}
+
+
+def _signature(predictor: Predict[..., Any]) -> dict[str, Any]:
+    fields = fields_of(predictor.signature)
+    return {
+        "name": predictor.signature.__name__,
+        "kind": "ChainOfThought" if isinstance(predictor, ChainOfThought) else "Predict",
+        "retries": predictor.retries,
+        "inputs": [recorded(field) for field in fields.inputs.values()],
+        "outputs": [recorded(field) for field in fields.outputs.values()],
+    }
+
+
+def _differences(past: Mapping[str, Any], present: Mapping[str, Any]) -> Iterable[str]:
+    for path in sorted({*past, *present}):
+        if path not in present:
+            yield f"it has no `{path}`"
+        elif path not in past:
+            yield f"`{path}` is new"
+        else:
+            for side in ("inputs", "outputs"):
+                old = {field["name"]: field["schema"] for field in past[path][side]}
+                new = {field["name"]: field["schema"] for field in present[path][side]}
+                for name in sorted({*old, *new}):
+                    if old.get(name) != new.get(name):
+                        was, now = (_words(schemas.get(name)) for schemas in (old, new))
+                        yield f"`{path}` has `{name}` as {now} instead of {was}"
+
+
+def _words(schema: Mapping[str, Any] | None) -> str:
+    return "nothing" if schema is None else json.dumps(schema)
+
+
+def _rebuilt(artifact: Artifact) -> Program:
+    kind = str(artifact.manifest["program"]["type"])
+    module, _, name = kind.partition(":")
+    call = f"`lp.load(path, program={name.rpartition('.')[2]}(...))`"
+    if module == Predict.__module__:
+        (past,) = artifact.manifest["signatures"].values()
+        (params,) = artifact.baseline_params.values()
+        try:
+            signature = signature_of(past["name"], params.instruction, past["inputs"], past["outputs"])
+        except SignatureError as error:
+            raise ArtifactError(
+                f"this artifact cannot be loaded without the code of its signature: {error} Write {call}."
+            ) from None
+        rebuilt = ChainOfThought if name == "ChainOfThought" else Predict
+        return rebuilt(signature, retries=past["retries"])
+    shipped = module.removeprefix("lmprog.programs.").replace("_", "-")
+    if shipped != module and shipped in names("programs"):
+        program = cast("Program", find("programs", shipped, "TASK").program())
+        if _describe(program)["type"] == kind:
+            return program
+    raise ArtifactError(f"this artifact is of the program {kind}, which lmprog does not know. Name it: {call}.")
+
+
+def _contents(data: bytes, path: str) -> dict[str, bytes]:
+    name = "its directory"
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            contents: dict[str, bytes] = {}
+            for info in archive.infolist():
+                name = f"the entry {info.filename}"
+                if info.compress_type != zipfile.ZIP_STORED:
+                    raise zipfile.BadZipFile("it is compressed")  # so that no small file can grow without bound
+                contents[info.filename] = archive.read(info)
+            return contents
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, ValueError, EOFError) as error:
+        raise ArtifactError(f"{path}: {name} is damaged ({error}).") from None
+
+
+def _differing_entry(data: bytes, expected: bytes) -> str:
+    """Return which part of the file holds the first byte that is not as it was written."""
+    pairs = enumerate(zip(data, expected, strict=False))
+    place = next((offset for offset, (a, b) in pairs if a != b), min(len(data), len(expected)))
+    with zipfile.ZipFile(io.BytesIO(expected)) as archive:
+        infos = archive.infolist()
+    end = infos[-1].header_offset + _LOCAL_HEADER + len(infos[-1].filename.encode()) + infos[-1].compress_size
+    if place >= end:
+        return "the file's directory"
+    return "the entry " + [info.filename for info in infos if info.header_offset <= place][-1]

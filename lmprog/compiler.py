@@ -1,0 +1,476 @@
+"""compile(): from a program, rows and a metric to a better program, with proof."""
+
+import hashlib
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Generic, cast, get_args
+
+from lmprog import loop, scope
+from lmprog.artifact import Artifact, read_artifact, signatures_of, source_digest
+from lmprog.budget import MOST_VAL, Size, certificate_calls, estimate
+from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
+from lmprog.data import LEAST_HOLDOUT, SHARES, Row, Splits, fields_in, fingerprint, read_rows, row_key, split
+from lmprog.errors import CapabilityError, CapReached, DataError, InputError, ScopeError
+from lmprog.evaluation import Evaluation, Room, run_rows
+from lmprog.events import Event, StageEnded
+from lmprog.lint import grams, texts_in
+from lmprog.lm import default_lm, from_spec
+from lmprog.lm.cache import CallLog
+from lmprog.lm.compose import compose
+from lmprog.lm.ledger import Budget, Ledger, Role, Spent
+from lmprog.lm.limit import Slots
+from lmprog.metrics import Metric
+from lmprog.module import M, Module, check_params, inputs_of, params_of, with_params
+from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named
+from lmprog.params import Params
+from lmprog.report import Clock, Facts, render
+from lmprog.request import LM
+from lmprog.rundir import CALLS, REPORT, RESULT, RunDir, opened_before, write_atomically
+
+PROBED_ROWS = 4
+"""Training rows run first, to see that all works and how many calls a row takes."""
+
+PROBE = "probe"
+"""The first stage. Its end tells listeners that the LM answers, and the caps in calls (0: none)."""
+
+KEPT = 0.25
+"""The share of the caps in tokens, USD and seconds that the search leaves to the certificate; of calls it is counted."""
+PLAIN = (str, int, float, bool)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+Listener = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CompileResult(Generic[M]):
+    """What `compile()` returns: the program that ships, the proof, and where everything lies."""
+
+    program: M
+    """The same class as the program that went in, under the params that ship."""
+    params: Params
+    baseline_params: Params
+    certificate: Certificate
+    shipped: Shipped
+    spent: Spent
+    """What this process paid and requested; a finished run that is opened again has spent nothing."""
+    seconds: float
+    run_dir: Path
+    artifact: Artifact
+
+    @property
+    def report(self) -> Path:
+        """The report page; open it in a browser."""
+        return self.run_dir / REPORT
+
+    def save(self, path: str | Path) -> Path:
+        """Write the artifact, one file to ship: params, certificate, signatures and report."""
+        return self.artifact.save(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[M]):
+    """All that decides a compile, as `compile()` takes it."""
+
+    program: M
+    train: Iterable[Any]
+    metric: Metric
+    val: Iterable[Any] | None = None
+    holdout: Iterable[Any] | None = None
+    optimizer: str | Optimizer = "mipro"
+    lm: LM | str | None = None
+    proposer: LM | str | None = None
+    teacher: LM | str | None = None
+    judge: LM | str | None = None
+    budget: Size | Budget = "light"
+    run_dir: str | Path | None = None
+    seed: int = 0
+    gate: Gate = "no-harm"
+    group: str | None = None
+    concurrency: int = loop.DEFAULT_CONCURRENCY
+
+
+async def run(job: Job[M], listeners: Sequence[Listener] = ()) -> CompileResult[M]:
+    """Compile, telling the listeners what happens."""
+    _check(job)
+    optimizer, clients, splits = named(job.optimizer), _clients(job), _splits(job)
+    settings = _settings(job, optimizer, clients, splits)
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:8]
+    path = Path(job.run_dir or Path("runs") / f"{_slug(type(job.program).__name__)}-{digest}")
+    with RunDir.opened(path, settings) as run_dir:
+        if run_dir.facts().get("finished") and (path / RESULT).exists():
+            return _finished(job, run_dir)
+        return await _Run(job, optimizer, clients, splits, run_dir, listeners).go()
+
+
+def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
+    artifact = read_artifact(run_dir.path / RESULT)
+    certificate = cast("Certificate", artifact.certificate)
+    return CompileResult(
+        program=artifact.bind(job.program),
+        params=artifact.params,
+        baseline_params=artifact.baseline_params,
+        certificate=certificate,
+        shipped=certificate.shipped,
+        spent=Ledger().spent,
+        seconds=0.0,
+        run_dir=run_dir.path,
+        artifact=artifact,
+    )
+
+
+class _Run(Generic[M]):
+    """One compile under way in its run directory."""
+
+    def __init__(
+        self,
+        job: Job[M],
+        optimizer: Optimizer,
+        clients: Mapping[Role, LM],
+        splits: Splits,
+        run_dir: RunDir,
+        listeners: Sequence[Listener],
+    ) -> None:
+        self.job, self.optimizer, self.clients, self.splits = job, optimizer, clients, splits
+        self.run_dir, self.listeners = run_dir, listeners
+        self.baseline = params_of(job.program)
+        self.ledger = Ledger(Budget() if isinstance(job.budget, str) else job.budget)
+        self.room = Room.of(job.concurrency)
+        self.started = time.monotonic()
+
+    async def go(self) -> CompileResult[M]:
+        """Search, certify, ship."""
+        with CallLog(self.run_dir.path / CALLS) as log, self.run_dir.journal() as journal:
+            slots = Slots(self.job.concurrency)
+            lms: dict[Role, LM] = {
+                role: compose(client, role=role, log=log, ledger=self.ledger, slots=slots)
+                for role, client in self.clients.items()
+            }
+
+            heard_by: tuple[Listener, ...] = (journal, *self.listeners)
+
+            def emit(event: Event) -> None:
+                for listener in heard_by:
+                    listener(event)
+
+            try:
+                problem = await self._problem(lms, emit)
+                outcome = await self._search(problem)
+                certificate = await self._certify(problem, outcome)
+            finally:
+                self.room.workers.close()
+        return self._ship(certificate, outcome)
+
+    async def _problem(self, lms: Mapping[Role, LM], emit: Listener) -> Problem:
+        """Probe the program, fix the budget, and put together all that the optimizer may touch."""
+        calls_per_row = await self._probe(lms)
+        reserve = certificate_calls(len(self.splits.holdout), calls_per_row)
+        calls = self._calls(calls_per_row, reserve)
+        self.run_dir.note(calls=calls, calls_per_row=calls_per_row, reserved=reserve)
+        measured = {"calls": calls or 0, "calls_per_row": calls_per_row, "reserved": reserve}
+        emit(StageEnded(PROBE, measured, self.ledger.requested))
+        searchable = None if calls is None else calls - reserve
+        self._cap(searchable, 1 - KEPT)
+        return Problem(
+            program=self.job.program,
+            train=self.splits.train,
+            val=self.splits.val,
+            metric=self.job.metric,
+            seed=self.job.seed,
+            allowance=Allowance(self.ledger, searchable, calls_per_row),
+            lms=lms,
+            room=self.room,
+            emit=emit,
+            secrets=frozenset(
+                grams(text for row in (*self.splits.val, *self.splits.holdout) for text in texts_in(fields_in(row)))
+            ),
+        )
+
+    async def _probe(self, lms: Mapping[Role, LM]) -> float:
+        """Run the program on a few rows, to see that all works, and return how many calls a row takes."""
+        names = inputs_of(self.job.program)
+        distinct = {row_key(row, names, None): row for row in self.splits.train}  # equal rows would be one call
+        probed = list(distinct.values())[:PROBED_ROWS]
+        try:
+            (await self._evaluate(lms, self.baseline, probed)).checked()
+        except CapReached as cap:
+            if cap.cap != "calls":
+                raise
+            calls_per_row = max(1.0, self.ledger.requested / len(probed))  # or more, since the cap cut it short
+            self._calls(calls_per_row, certificate_calls(len(self.splits.holdout), calls_per_row))
+            raise
+        if not self.ledger.requested:
+            raise DataError(
+                f"{type(self.job.program).__name__} made no LM call on the first {len(probed)} rows, so there is nothing to compile."
+            )
+        return self.ledger.requested / len(probed)
+
+    def _calls(self, calls_per_row: float, reserve: int) -> int | None:
+        """Return the cap on calls; InputError where not even baseline and certificate fit it."""
+        splits, budget = self.splits, self.job.budget
+        if isinstance(budget, str):
+            sizes = {"train": len(splits.train), "val": len(splits.val), "holdout": len(splits.holdout)}
+            return estimate(budget, predictors=len(self.baseline), calls_per_row=calls_per_row, **sizes).total
+        least = math.ceil(len(splits.val) * calls_per_row) + reserve + self.ledger.requested
+        if budget.calls is not None and budget.calls < least:
+            raise InputError(
+                f"budget={budget.calls} calls is too small: the program takes about {calls_per_row:g} calls a row, so scoring it on "
+                f"{len(splits.val)} validation rows and proving a gain on {len(splits.holdout)} holdout rows takes {least} calls before "
+                f'any search. Write `budget=lp.Budget(calls={3 * least})` or more, or `budget="light"`.'
+            )
+        return budget.calls
+
+    def _cap(self, calls: int | None, share: float) -> None:
+        """Set the caps that hold from now on: so many calls, and a share of the caps in tokens, USD and seconds."""
+        whole = Budget() if isinstance(self.job.budget, str) else self.job.budget
+        self.ledger.budget = Budget(
+            calls=calls,
+            tokens=None if whole.tokens is None else math.ceil(share * whole.tokens),
+            usd=None if whole.usd is None else share * whole.usd,
+            seconds=None if whole.seconds is None else share * whole.seconds,
+        )
+
+    async def _search(self, problem: Problem) -> Outcome:
+        """Search. A cap that leaves the optimizer without an answer leaves the program as it was."""
+        before = self.ledger.requests()
+        try:
+            outcome = await self.optimizer.search(problem, self.baseline)
+        except CapReached as cap:
+            self.ledger.go_back(before)
+            return Outcome(self.baseline, 0.0, 0.0, f"the cap on {cap.cap} was reached")
+        return replace(outcome, params=check_params(self.job.program, outcome.params))
+
+    async def _evaluate(self, lms: Mapping[Role, LM], params: Params, rows: Sequence[Row]) -> Evaluation:
+        job = self.job
+        return await run_rows(job.program, params, rows, job.metric, lm=lms["task"], judge=lms["judge"], room=self.room)
+
+    async def _certify(self, problem: Problem, outcome: Outcome) -> Certificate:
+        """Open the holdout: run baseline and winner on it, at once."""
+        job, rows = self.job, self.splits.holdout
+        facts = self.run_dir.facts()
+        self._cap(cast("int | None", facts["calls"]), 1.0)
+        name = fingerprint(rows)
+        opened = facts["opened_before"] if "opened_before" in facts else opened_before(self.run_dir.path, name)
+        self.run_dir.note(holdout=name, opened_before=opened)
+        jobs = [self._evaluate(problem.lms, params, rows) for params in (self.baseline, outcome.params)]
+        baseline, compiled = await loop.gather(jobs)
+        clusters = None if job.group is None else [row_key(row, (), job.group) for row in rows]
+        gain = gain_of(baseline, compiled, clusters)
+        spent = self.ledger.spent
+        certificate = Certificate(
+            baseline=gain.baseline,
+            compiled=gain.compiled,
+            gain=gain.gain,
+            interval=gain.interval,
+            n=gain.n,
+            gate=job.gate,
+            shipped="baseline" if outcome.params == self.baseline else decide(job.gate, gain),
+            seed=job.seed,
+            splits={
+                part: Split(len(getattr(self.splits, part)), fingerprint(getattr(self.splits, part))) for part in SHARES
+            },
+            requested={role: amount.calls for role, amount in spent.requested.items() if amount.calls},
+            tokens={role: amount.tokens for role, amount in spent.requested.items() if amount.calls},
+            opened_before=opened,
+        )
+        problem.ended("certificate", baseline=gain.baseline, compiled=gain.compiled, n=gain.n)
+        return certificate
+
+    def _ship(self, certificate: Certificate, outcome: Outcome) -> CompileResult[M]:
+        """Write artifact and report, and mark the run finished."""
+        job = self.job
+        params = outcome.params if certificate.shipped == "compiled" else self.baseline
+        facts = Facts(
+            title=f"{type(job.program).__name__}, compiled with {_optimizer_name(job.optimizer)}",
+            certificate=certificate,
+            baseline=self.baseline,
+            params=params,
+            events=self.run_dir.events(),
+            stopped=outcome.stopped,
+        )
+        artifact = Artifact.made(
+            with_params(job.program, params),
+            baseline=self.baseline,
+            lms={role: client.name for role, client in self.clients.items()},
+            certificate=certificate,
+            report=render(facts),
+        )
+        artifact.save(self.run_dir.path / RESULT)
+        seconds, spent = time.monotonic() - self.started, self.ledger.spent
+        clock = Clock(seconds=seconds, sent=spent.total_sent.calls, usd=spent.total_sent.usd)
+        write_atomically(self.run_dir.path / REPORT, render(facts, clock).encode())
+        self.run_dir.note(finished=True, seconds=seconds, sent=spent.total_sent.calls, usd=spent.total_sent.usd)
+        return CompileResult(
+            artifact.bind(job.program),
+            params,
+            self.baseline,
+            certificate,
+            certificate.shipped,
+            spent,
+            seconds,
+            self.run_dir.path,
+            artifact,
+        )
+
+
+def _check(job: Job[M]) -> None:
+    """Refuse at once what would only fail at the end of a run."""
+    if job.gate not in get_args(Gate):
+        raise InputError(f"gate={job.gate!r} is unknown: write one of {list(get_args(Gate))}.")
+    if not isinstance(job.budget, Budget) and job.budget not in MOST_VAL:
+        raise InputError(f"budget={job.budget!r} is unknown: write one of {list(MOST_VAL)}, or lp.Budget(calls=...).")
+
+
+def _clients(job: Job[M]) -> dict[Role, LM]:
+    """Return each role's LM; proposer, teacher and judge default to the task's."""
+    task = from_spec(job.lm) if job.lm is not None else scope.current().lm or default_lm()
+    if task is None:
+        raise ScopeError(
+            'there is no LM to compile for: write `lp.compile(..., lm="tiny")`, `lp.configure(lm=...)`, or set LMPROG_LM.'
+        )
+    others = {"proposer": job.proposer, "teacher": job.teacher, "judge": job.judge}
+    found = {"task": task, **{role: task if spec is None else from_spec(spec) for role, spec in others.items()}}
+    for role, client in found.items():
+        if "generate" not in client.capabilities:
+            raise CapabilityError(f"{client.name} cannot be the {role} LM: it lacks the capability `generate`.")
+    return cast("dict[Role, LM]", found)
+
+
+def _splits(job: Job[M]) -> Splits:
+    """Read, check and split the rows; DataError where the holdout could not prove anything."""
+    given = {
+        part: None if rows is None else read_rows(rows, job.program, what=part)
+        for part, rows in (("val", job.val), ("holdout", job.holdout))
+    }
+    train = read_rows(job.train, job.program, what="train")
+    splits = split(job.program, train, given["val"], given["holdout"], seed=job.seed, group=job.group)
+    if len(splits.holdout) < LEAST_HOLDOUT and job.gate != "none":
+        share = SHARES["holdout"] / (1 if job.val is None else SHARES["train"] + SHARES["holdout"])
+        needed = math.ceil(LEAST_HOLDOUT / share)
+        more = "" if job.holdout is not None else f" Of `train` {share:.0%} become holdout: give {needed} rows or more."
+        raise DataError(
+            f"the holdout has {len(splits.holdout)} rows, and fewer than {LEAST_HOLDOUT} prove nothing.{more} "
+            f'Or write gate="none" to ship without proof.'
+        )
+    for part in SHARES:
+        if not getattr(splits, part):
+            raise DataError(f"the split leaves no {part} row: there are too few rows ({len(train)} in `train`).")
+    if isinstance(job.budget, str):
+        splits = replace(splits, val=splits.val[: MOST_VAL[job.budget]])
+    return splits
+
+
+def _settings(job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], splits: Splits) -> dict[str, Any]:
+    """Return all that decides the run, as JSON data."""
+    return {
+        "program": f"{type(job.program).__module__}:{type(job.program).__qualname__}",
+        "program_source": source_digest(type(job.program)),
+        "program_values": _values(job.program),
+        **{f"signature of {path}": signature for path, signature in signatures_of(job.program).items()},
+        "params": params_of(job.program).fingerprint,
+        "metric": _describe(job.metric),
+        "optimizer": _describe(optimizer),
+        **{f"{role}_lm": client.name for role, client in clients.items()},
+        "budget": job.budget if isinstance(job.budget, str) else repr(job.budget),
+        **{part: fingerprint(getattr(splits, part)) for part in SHARES},
+        "seed": job.seed,
+        "gate": job.gate,
+        "group": job.group,
+        "lmprog": version("lmprog"),
+    }
+
+
+def _describe(thing: object) -> str:
+    """Return what tells one metric or optimizer from another: name, source, and the plain values that it holds.
+
+    The same in every process, so nothing here may name a place in memory.
+    """
+    if not isinstance(thing, FunctionType):
+        return f"{_ADDRESS.sub('', repr(thing))} {source_digest(type(thing))}"
+    cells = [cell.cell_contents for cell in thing.__closure__ or ()]
+    plain = [value for value in cells if isinstance(value, PLAIN)]
+    return f"{thing.__module__}:{thing.__qualname__} {source_digest(thing)} {plain}"
+
+
+def _values(value: object, around: tuple[object, ...] = ()) -> Any:
+    """Return the plain values that a program's modules were made with, such as a number of hops, by attribute."""
+    if not isinstance(value, Module):
+        return value if isinstance(value, PLAIN) else None
+    own = {name: part for name, part in vars(value).items() if name not in vars(Module) and part not in around}
+    around = (*around, value)
+    return {name: _values(part, around) for name, part in own.items() if isinstance(part, (*PLAIN, Module))}
+
+
+def _optimizer_name(optimizer: str | Optimizer) -> str:
+    return optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+
+
+def compile(
+    program: M,
+    *,
+    train: Iterable[Any],
+    metric: Metric,
+    val: Iterable[Any] | None = None,
+    holdout: Iterable[Any] | None = None,
+    optimizer: str | Optimizer = "mipro",
+    lm: LM | str | None = None,
+    proposer: LM | str | None = None,
+    teacher: LM | str | None = None,
+    judge: LM | str | None = None,
+    budget: Size | Budget = "light",
+    run_dir: str | Path | None = None,
+    seed: int = 0,
+    gate: Gate = "no-harm",
+    group: str | None = None,
+    concurrency: int = loop.DEFAULT_CONCURRENCY,
+) -> CompileResult[M]:
+    """Return the same program with better instructions and demos, and proof of the gain.
+
+    One `train` is split 40/30/30 into rows that teach, rows that choose, and a holdout that proves; give `val` and
+    `holdout` to split yourself. `optimizer` is a name such as "mipro", "bootstrap -> mipro" or "mipro:trials=20", or
+    an object. `budget` caps everything the run does: a size, or `lp.Budget(calls=..., tokens=..., usd=..., seconds=...)`.
+    With the same arguments and run directory a killed run goes on where it was; a finished one returns at no cost.
+    `gate` says what must hold for the compiled program to ship: "no-harm" (a gain above 0), "significant" (an interval
+    above 0) or "none".
+    """
+    job = Job(
+        program, train, metric, val, holdout, optimizer, lm, proposer, teacher, judge, budget, run_dir, seed, gate, group,
+        concurrency,
+    )  # fmt: skip
+    return loop.run(run(job), instead="await lp.acompile(...)")
+
+
+async def acompile(
+    program: M,
+    *,
+    train: Iterable[Any],
+    metric: Metric,
+    val: Iterable[Any] | None = None,
+    holdout: Iterable[Any] | None = None,
+    optimizer: str | Optimizer = "mipro",
+    lm: LM | str | None = None,
+    proposer: LM | str | None = None,
+    teacher: LM | str | None = None,
+    judge: LM | str | None = None,
+    budget: Size | Budget = "light",
+    run_dir: str | Path | None = None,
+    seed: int = 0,
+    gate: Gate = "no-harm",
+    group: str | None = None,
+    concurrency: int = loop.DEFAULT_CONCURRENCY,
+) -> CompileResult[M]:
+    """Compile, as `compile()` does, from async code."""
+    job = Job(
+        program, train, metric, val, holdout, optimizer, lm, proposer, teacher, judge, budget, run_dir, seed, gate, group,
+        concurrency,
+    )  # fmt: skip
+    return await loop.hop(run(job))

@@ -1,0 +1,188 @@
+"""The client of the embedded LM."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from weakref import WeakSet
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from lmprog.errors import CapabilityError, ContextError
+from lmprog.lm.tiny.decoding import Writing
+from lmprog.lm.tiny.engine import THREADS, Engine
+from lmprog.lm.tiny.model import WEIGHTS_FILE, Model
+from lmprog.lm.tiny.template import Prompt, heading, outputs_in, prompt_of, reply_of
+from lmprog.request import Capability, Request, Response, request_key
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+SHARED_AT_LEAST = 32
+"""A shorter beginning of a prompt is not worth a place among the prefixes: it is read with the rest."""
+BEGINNINGS_KEPT = 256
+"""So many beginnings of prompts need no second tokenization."""
+
+
+class Tiny:
+    """The embedded LM: a small decoder that runs in this process. weights/README.md says what it can do.
+
+    A reply is a function of the request alone: the batch it was written in, the order of the calls, the number of
+    threads and what was kept from earlier calls do not change it. Weights are loaded at the first call.
+    """
+
+    capabilities: frozenset[Capability] = frozenset({"generate", "sample"})
+
+    def __init__(self, folder: Path = WEIGHTS, *, threads: int = THREADS) -> None:
+        self._folder, self._threads = folder, threads
+        self._name: str | None = None
+        self._loaded: _Loaded | None = None
+        self._lock = Lock()
+        _all.add(self)
+
+    @property
+    def name(self) -> str:
+        """`tiny-` and the beginning of the weights' SHA-256: other weights are another LM."""
+        if self._name is None:
+            weights = (self._folder / WEIGHTS_FILE).read_bytes()
+            self._name = f"tiny-{hashlib.sha256(weights).hexdigest()[:8]}"
+        return self._name
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Answer one request. ContextError where the prompt leaves no room for a reply."""
+        if request.weights is not None:
+            raise CapabilityError(f"{self.name} has no adapters: it cannot answer under {request.weights!r}.")
+        loaded = self._loaded
+        if loaded is None:
+            loaded = await asyncio.to_thread(self._load)
+        return await _Reply(loaded, self.name, request).write()
+
+    def restart(self) -> None:
+        """Forget the threads: those of a forked process stayed with its parent."""
+        self._loaded, self._lock = None, Lock()
+
+    def _load(self) -> "_Loaded":
+        with self._lock:
+            if self._loaded is None:
+                model = Model(self._folder)
+                self._loaded = _Loaded(model, Tokens(self._folder, model.end), Engine(model, threads=self._threads))
+            return self._loaded
+
+
+class Tokens:
+    """The tokenizer."""
+
+    def __init__(self, folder: Path, end: int) -> None:
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.encode_special_tokens = True  # so that no text of a user passes for the end token
+        self.end = end
+        self.line_break = self.of("\n")
+        self._of_beginning = lru_cache(BEGINNINGS_KEPT)(self._beginning)
+
+    def of(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a text."""
+        return tuple(self._tokenizer.encode(text).ids)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens."""
+        return self._tokenizer.decode(list(tokens))
+
+    def split(self, prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the tokens that the prompts of one candidate begin with, and those of the question."""
+        shared, own = self._of_beginning(prompt.head, prompt.demos), self.of(prompt.question)
+        return (shared, own) if len(shared) >= SHARED_AT_LEAST else ((), shared + own)
+
+    def _beginning(self, head: str, demos: tuple[str, ...]) -> tuple[int, ...]:
+        between = (self.end, *self.line_break)
+        return (*self.of(head), *(token for demo in demos for token in (*self.of(demo), *between)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loaded:
+    model: Model
+    tokens: Tokens
+    engine: Engine
+
+
+class _Reply:
+    """One request on its way to a reply."""
+
+    def __init__(self, loaded: _Loaded, lm_name: str, request: Request) -> None:
+        self._loaded, self._request = loaded, request
+        self._prompt = prompt_of(request)
+        self._shared, self._own = loaded.tokens.split(self._prompt)
+        self._asked = len(self._shared) + len(self._own)
+        self._written = 0
+        self._stopped = True
+        self._rng = np.random.default_rng(int(request_key(lm_name, request), 16)) if request.temperature else None
+
+    async def write(self) -> Response:
+        """Have it written."""
+        context = self._loaded.model.shape.context
+        if self._asked >= context:
+            raise ContextError(
+                f"the prompt has {self._asked} tokens, and the embedded LM reads at most {context - 1}. "
+                "Use fewer demos or shorter inputs, or another LM."
+            )
+        return Response(
+            text=await (self._one_by_one() if self._prompt.one_by_one else self._at_once()),
+            prompt_tokens=self._asked,
+            completion_tokens=self._written,
+            finish_reason="stop" if self._stopped else "length",
+        )
+
+    async def _at_once(self) -> str:
+        """Let the model write until it ends."""
+        completion = await self._continue(frozenset({self._loaded.tokens.end}))
+        if self._prompt.plain:
+            return completion.strip()
+        return reply_of(outputs_in(completion, self._prompt.outputs[0]), ended=self._stopped)
+
+    async def _one_by_one(self) -> str:
+        """Let the model write one line for each output, under its name."""
+        tokens = self._loaded.tokens
+        outputs: list[tuple[str, str]] = []
+        for name in self._prompt.outputs:
+            if outputs:
+                self._own += tokens.of(f"\n{heading(name)}")
+            value = await self._continue(frozenset({tokens.end, *tokens.line_break}))
+            outputs.append((name, value.strip()))
+            if not self._stopped:
+                break
+        return reply_of(outputs, ended=self._stopped)
+
+    async def _continue(self, stops: frozenset[int]) -> str:
+        """Return what the model writes next, and put it behind the prompt."""
+        room = self._loaded.model.shape.context - len(self._shared) - len(self._own)
+        at_most = min(self._request.max_tokens - self._written, room)
+        if at_most < 1:
+            self._stopped = False
+            return ""
+        writing = Writing(self._shared, self._own, stops, at_most, self._request.temperature, self._rng)
+        await asyncio.wrap_future(self._loaded.engine.submit(writing))
+        self._written += len(writing.written)
+        self._stopped = writing.stopped
+        kept = writing.written[: len(writing.written) - writing.stopped]
+        self._own += tuple(kept)
+        return self._loaded.tokens.text(kept)
+
+
+_all: "WeakSet[Tiny]" = WeakSet()
+_shared = Tiny()
+
+
+def shared() -> Tiny:
+    """Return the LM that "tiny" names: one for the process, so that all its callers fill one batch."""
+    return _shared
+
+
+def _after_fork() -> None:
+    for lm in _all:
+        lm.restart()
+
+
+os.register_at_fork(after_in_child=_after_fork)

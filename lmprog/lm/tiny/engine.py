@@ -1,0 +1,98 @@
+"""The threads that write: they collect what was asked at the same moment, and finish each sequence when it is done."""
+
+import os
+import sys
+import threading
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from lmprog.errors import LMError
+from lmprog.lm.tiny.blas import one_blas_thread
+from lmprog.lm.tiny.decoding import Batch, Prefixes, Writing
+from lmprog.lm.tiny.model import TILE, Model
+
+THREADS = min(4, os.cpu_count() or 1)
+"""Threads that write, each with a batch of its own."""
+MOST_AT_ONCE = TILE
+"""Sequences in one batch: as many as a product has rows."""
+MOST_READ_AT_ONCE = 4096
+"""Tokens of prompts read in one go, about; bounds memory, and how long the sequences under way wait."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    writing: Writing
+    future: "Future[Writing]"
+
+
+class Engine:
+    """Threads that write what is submitted. They start at the first use, and do not keep the process alive."""
+
+    def __init__(self, model: Model, *, threads: int = THREADS, prefixes: Prefixes | None = None) -> None:
+        self._model, self._count = model, threads
+        self._prefixes = prefixes or Prefixes()
+        self._waiting: deque[_Job] = deque()
+        self._some = threading.Condition()
+        self._threads: list[threading.Thread] = []
+
+    def submit(self, writing: Writing) -> "Future[Writing]":
+        """Return the future of the finished sequence. Cancelling it ends the work on it."""
+        job = _Job(writing, Future())
+        with self._some:
+            self._waiting.append(job)
+            while len(self._threads) < self._count:
+                thread = threading.Thread(target=self._work, name="lmprog-tiny", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._some.notify()
+        return job.future
+
+    def _work(self) -> None:
+        jobs: dict[Writing, _Job] = {}
+        try:
+            batch = Batch(self._model, self._prefixes)
+            while True:
+                new = self._next(MOST_AT_ONCE - len(jobs), wait=not jobs)
+                jobs |= {job.writing: job for job in new}
+                with one_blas_thread():
+                    if new:
+                        batch.add([job.writing for job in new])
+                    elif jobs:
+                        batch.step()
+                over = {writing for writing, job in jobs.items() if writing.done or job.future.cancelled()}
+                batch.remove(over)
+                for writing in over:
+                    _finish(jobs.pop(writing))
+        finally:  # reached by an error alone
+            self._fail(list(jobs.values()))
+
+    def _next(self, room: int, *, wait: bool) -> list[_Job]:
+        """Take jobs from the queue, in order, as many as there is room for; wait for one if need be."""
+        taken: list[_Job] = []
+        tokens = 0
+        with self._some:
+            while wait and not self._waiting:
+                self._some.wait()
+            while self._waiting and len(taken) < room and tokens < MOST_READ_AT_ONCE:
+                job = self._waiting.popleft()
+                if not job.future.cancelled():
+                    taken.append(job)
+                    tokens += len(job.writing.own)
+        return taken
+
+    def _fail(self, jobs: list[_Job]) -> None:
+        """Let nothing wait for a thread that an error ended; the next request starts another."""
+        cause = sys.exception()
+        with self._some:
+            self._threads.remove(threading.current_thread())
+            jobs += self._waiting
+            self._waiting.clear()
+        for job in jobs:
+            if job.future.set_running_or_notify_cancel():
+                job.future.set_exception(LMError(f"the embedded LM failed: {cause!r}."))
+
+
+def _finish(job: _Job) -> None:
+    if job.future.set_running_or_notify_cancel():
+        job.future.set_result(job.writing)

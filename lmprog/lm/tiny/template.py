@@ -1,0 +1,135 @@
+"""The layout that the embedded LM was trained on, from and to the chat format.
+
+    [[ instruction ]] Answer the question from the passages in a few words.
+    [[ passages ]] Ada was born in Oslo . Oslo lies on the river Aker .
+    [[ question ]] On which river does the birthplace of Ada lie ?
+    [[ answer ]]
+
+Demos stand before the question in the same layout, each ended by the end token. It was trained on single lines,
+and on passages before the question: so lists come before the other inputs, their items joined by a space, an
+empty one as `none`, and line breaks become spaces. Measured on two-hop questions: 0.99 right in this layout,
+0.85 with lists as JSON, 0.22 with the question first.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lmprog.formats.chat import END, NO_INPUTS, Conversation, read_conversation, read_fields, text_of
+from lmprog.request import Request
+
+_BREAK = re.compile(r"\s*[\n\r]\s*")
+_NEXT = re.compile(r"\n\[\[ (\S+) \]\]")
+"""Where the model begins another output."""
+
+_Demo = tuple[Mapping[str, str], Mapping[str, str]]
+
+PLAIN_INPUT, PLAIN_OUTPUT = "text", "answer"
+"""The fields of a conversation that has none, by names that the model was trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request in the model's layout: `head`, each demo and the end token, then the question up to its first output."""
+
+    head: str
+    demos: tuple[str, ...]
+    question: str
+    outputs: tuple[str, ...]
+    """The outputs to write, in order."""
+    one_by_one: bool
+    """Whether each output is to be written under a given name, because the reply before was refused."""
+    plain: bool
+    """Whether the reply is the bare text."""
+
+
+def prompt_of(request: Request) -> Prompt:
+    """Lay a request out for the model.
+
+    The model cannot use what was wrong with an earlier reply, and at temperature 0 would write it again. What
+    it often gets wrong is the name of an output. So a second request leaves the refused reply out, and each
+    output is written under a name that is given.
+    """
+    conversation = read_conversation(request.messages)
+    asked = [message.text for message in request.messages if message.role == "user"]
+    plain = not conversation.inputs and NO_INPUTS not in asked
+    demos, inputs = _plain(request) if plain else (conversation.demos, conversation.inputs)
+    outputs = (PLAIN_OUTPUT,) if plain else _outputs(request, conversation)
+    return Prompt(
+        head=f"[[ instruction ]] {_line(conversation.instruction)}\n" if conversation.instruction.strip() else "",
+        demos=tuple(_inputs(asked) + _written(said) for asked, said in demos),
+        question=_inputs(inputs) + heading(outputs[0]),
+        outputs=outputs,
+        one_by_one=not plain and not conversation.turns[-1][1] and asked[-1] != NO_INPUTS,
+        plain=plain,
+    )
+
+
+def heading(output: str) -> str:
+    """Return what stands before a value."""
+    return f"[[ {output} ]]"
+
+
+def outputs_in(completion: str, first: str) -> list[tuple[str, str]]:
+    """Return (name, value) of the outputs that the model wrote, the first of them under a name that was given."""
+    texts = _NEXT.split(completion)
+    names = [first, *texts[1::2]]
+    return [(name, value.strip()) for name, value in zip(names, texts[::2], strict=True)]
+
+
+def reply_of(outputs: Iterable[tuple[str, str]], *, ended: bool) -> str:
+    """Return outputs as a reply in the chat format, with its end where the model ended by itself."""
+    blocks = [f"[[ {name} ]]\n{_safe(value)}" for name, value in outputs]
+    return "\n\n".join([*blocks, END] if ended else blocks)
+
+
+def _plain(request: Request) -> tuple[Sequence[_Demo], Mapping[str, str]]:
+    """Return a conversation without fields as demos and a question, which is the last thing said."""
+    turns = [message for message in request.messages if message.role != "system"]
+    demos: list[_Demo] = [
+        ({PLAIN_INPUT: asked.text}, {PLAIN_OUTPUT: said.text})
+        for asked, said in pairwise(turns)
+        if (asked.role, said.role) == ("user", "assistant")
+    ]
+    return demos, {PLAIN_INPUT: turns[-1].text if turns else ""}
+
+
+def _outputs(request: Request, conversation: Conversation) -> tuple[str, ...]:
+    if request.schema:
+        return tuple(json.loads(request.schema)["properties"])
+    return next((tuple(said) for _, said in reversed(conversation.demos)), (PLAIN_OUTPUT,))
+
+
+def _inputs(values: Mapping[str, str]) -> str:
+    """Return the lines of the inputs, lists first."""
+    lists = {name: items for name, value in values.items() if (items := _items(value)) is not None}
+    lines = [f"{heading(name)} {' '.join(items) or 'none'}\n" for name, items in lists.items()]
+    return "".join(
+        [*lines, *(f"{heading(name)} {_line(value)}\n" for name, value in values.items() if name not in lists)]
+    )
+
+
+def _written(values: Mapping[str, str]) -> str:
+    return "\n".join(f"{heading(name)} {_line(value)}" for name, value in values.items())
+
+
+def _items(value: str) -> list[str] | None:
+    """Return the lines of a JSON list's items; None where the value is none."""
+    if not value.startswith("["):
+        return None
+    try:
+        items = json.loads(value)
+    except ValueError:
+        return None
+    return [_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) for item in items]
+
+
+def _line(text: str) -> str:
+    return _BREAK.sub(" ", text.strip())
+
+
+def _safe(value: str) -> str:
+    """Return the value as the chat format has to hold it to read it back: quoted where it would read as something else."""
+    return value if text_of(value) == value and not read_fields(value) else json.dumps(value, ensure_ascii=False)

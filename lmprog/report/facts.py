@@ -1,0 +1,33 @@
+"""What a report page is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lmprog.certificate import Certificate
+from lmprog.params import Params
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything on the page that depends neither on the clock nor on the network."""
+
+    title: str
+    certificate: Certificate
+    baseline: Params
+    params: Params
+    """The params that ship."""
+    events: Sequence[Mapping[str, Any]]
+    """The journal, in its order: each event as JSON data, a candidate's params only the first time."""
+    stopped: str
+    """Why the search ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What one process took; it differs between equal runs, so an artifact holds none of it."""
+
+    seconds: float
+    sent: int
+    """Calls that went over the network."""
+    usd: float

@@ -1,0 +1,203 @@
+"""A run directory: the settings of a run, its recorded calls, its journal, its results, and a lock."""
+
+import json
+import os
+import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+from lmprog.errors import RunDirError
+from lmprog.events import CandidateScored, Event
+from lmprog.request import canonical_json
+
+CALLS, JOURNAL, LOCK, REPORT, RESULT, RUN = (
+    "calls.sqlite", "journal.jsonl", "lock", "report.html", "result.lmprog", "run.json",
+)  # fmt: skip
+
+_SHOWN = 60
+"""Characters of a setting that an error shows."""
+_BEYOND = 1 << 20
+"""A place in the lock file that is never written to."""
+
+
+class RunDir:
+    """A directory that holds one run. Open it with `RunDir.opened`, which locks it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @staticmethod
+    @contextmanager
+    def opened(path: Path, settings: Mapping[str, Any]) -> Generator["RunDir"]:
+        """Lock the directory, made if need be, and check that it holds this run or none.
+
+        RunDirError if another process works in it, or if it holds a run with other settings.
+        """
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunDirError(f"{path} cannot be made: {error.strerror}. Give another run_dir.") from None
+        with _locked(path / LOCK):
+            run_dir = RunDir(path)
+            run_dir._check(settings)
+            yield run_dir
+
+    def facts(self) -> dict[str, Any]:
+        """Return run.json: the settings, and what is known about the run so far."""
+        return _read_json(self.path / RUN) if (self.path / RUN).exists() else {}
+
+    def note(self, **facts: object) -> None:
+        """Add to run.json; the file is replaced whole, so that a kill leaves the old one or the new one."""
+        write_atomically(self.path / RUN, json.dumps({**self.facts(), **facts}, indent=2).encode())
+
+    @contextmanager
+    def journal(self) -> Generator["Journal"]:
+        """Open the journal of this process's part of the run. A resumed run writes it anew, from replayed calls."""
+        with (self.path / JOURNAL).open("w", encoding="utf-8") as file:
+            yield Journal(file)
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the journal's events as JSON data; a line that a kill cut short is left out."""
+        return read_journal(self.path / JOURNAL)
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        facts = self.facts()
+        if facts and "settings" not in facts:
+            raise RunDirError(f"{self.path} holds a {RUN} of something else. Give another run_dir.")
+        if "calls" not in facts:  # no search was begun: a budget refused as too small binds nobody
+            self.note(settings=settings)
+            return
+        old = facts["settings"]
+        different = [
+            f"{name}: {' there, '.join(_shown(old.get(name), settings.get(name)))} now"
+            for name in sorted({*old, *settings})
+            if canonical_json(old.get(name)) != canonical_json(settings.get(name))
+        ]
+        if different:
+            raise RunDirError(
+                f"{self.path} holds another run. What differs: {'; '.join(different)}. Give another run_dir, or leave it "
+                f"out to have one named by the settings."
+            )
+
+
+class Journal:
+    """Writes events as JSON lines. The params of a candidate are written once."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._known = file, set[str]()
+
+    def __call__(self, event: Event) -> None:
+        """Write one event."""
+        data = {"event": type(event).__name__, **_plain(event)}
+        if isinstance(event, CandidateScored) and event.candidate in self._known:
+            del data["params"]
+        elif isinstance(event, CandidateScored):
+            self._known.add(event.candidate)
+        self._file.write(json.dumps(data) + "\n")
+        self._file.flush()
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Return a journal's events as JSON data; a line that a kill cut short is left out."""
+    events: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+        try:
+            events.append(json.loads(line))
+        except ValueError:
+            continue
+    return events
+
+
+def opened_before(path: Path, holdout: str) -> int:
+    """Return how many other runs beside this one have opened the same holdout rows. What cannot be read is no run."""
+    beside = [found for found in path.resolve().parent.glob(f"*/{RUN}") if found.parent.resolve() != path.resolve()]
+    opened = 0
+    for found in beside:
+        try:
+            opened += _read_json(found).get("holdout") == holdout
+        except (OSError, RunDirError):
+            continue
+    return opened
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader, or a kill, sees the old content or the new, never a part."""
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(data)
+    os.replace(part, path)
+
+
+def _plain(event: Event) -> dict[str, Any]:
+    if isinstance(event, CandidateScored):
+        return {
+            "round": event.round,
+            "candidate": event.candidate,
+            "parent": event.parent,
+            "params": json.loads(event.params.to_json(indent=None)),
+            "rows": event.rows,
+            "scores": event.scores,
+            "requested": event.requested,
+            "origin": event.origin,
+        }
+    return asdict(event)
+
+
+@contextmanager
+def _locked(path: Path) -> Generator[None]:
+    """Hold a lock that the operating system gives back when the process ends, however it ends."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            _lock(handle)
+        except OSError:
+            pid = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            raise RunDirError(
+                f"{path.parent} is in use by the process {pid}. Wait for it, or give another run_dir."
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(handle, _BEYOND, os.SEEK_SET)  # a locked byte cannot be read, and the pid is to be
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(handle, 0, os.SEEK_SET)
+    else:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunDirError(f"{path} is damaged ({error}). Give another run_dir.") from None
+    if not isinstance(data, dict):
+        raise RunDirError(f"{path} is damaged: it holds no object. Give another run_dir.")
+    return cast("dict[str, Any]", data)
+
+
+def _shown(old: object, new: object) -> tuple[str, str]:
+    """Return two values as short texts, long ones from a little before the place where they begin to differ."""
+    a, b = canonical_json(old), canonical_json(new)
+    start = 0
+    if max(len(a), len(b)) > _SHOWN:
+        start = max(0, next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0) - _SHOWN // 3)
+    return _clipped(a, start), _clipped(b, start)
+
+
+def _clipped(text: str, start: int) -> str:
+    end = start + _SHOWN
+    return ("..." if start else "") + text[start:end] + ("..." if len(text) > end else "")

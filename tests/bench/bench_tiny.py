@@ -1,0 +1,99 @@
+"""Prompts a second of the embedded LM, all asked at once: `python tests/bench/bench_tiny.py [threads]`.
+
+Set OPENBLAS_NUM_THREADS=1 to measure without threads inside the products.
+"""
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lmprog as lp
+from lmprog.formats.chat import Chat
+from lmprog.lm.tiny.client import Tiny
+from lmprog.signature import fields_of, with_reasoning
+
+PROMPTS = 256
+
+
+class WriteQuery(lp.Signature):
+    """Write a search query that helps answer the question."""
+
+    passages: list[str] = lp.InputField()
+    question: str = lp.InputField()
+    query: str = lp.OutputField()
+
+
+class Answer(lp.Signature):
+    """Answer the question based on the passages."""
+
+    passages: list[str] = lp.InputField()
+    question: str = lp.InputField()
+    answer: str = lp.OutputField()
+
+
+def name(rng: random.Random) -> str:
+    return "".join(rng.choice("bdfgklmnprstvz") + rng.choice("aeiou") for _ in range(3)).capitalize()
+
+
+def row(rng: random.Random) -> dict[str, Any]:
+    """A two-hop question with what it takes to answer it."""
+    company, city, river, land, founder = (name(rng) for _ in range(5))
+    year = rng.randint(1850, 1990)
+    return {
+        "passages": [
+            f"{company} Group is a steel company based in {city} . It was founded by Anna {founder} in {year} .",
+            f"{city} is a city in {land}land . It was founded in {year - 600} . It lies on the river {river} .",
+        ],
+        "question": f"Which river flows through the city where {company} Group is based ?",
+        "query": f"{company} Group",
+        "reasoning": f"{company} Group is based in {city} . {city} lies on the river {river} .",
+        "answer": river,
+    }
+
+
+def requests(signature: type[lp.Signature], demos: int, overrides: Mapping[str, Any] | None = None) -> list[lp.Request]:
+    rng = random.Random(7)
+    fields = fields_of(signature)
+
+    def drawn() -> dict[str, Any]:
+        return row(rng) | dict(overrides or {})
+
+    def demo(data: Mapping[str, Any]) -> lp.Demo:
+        return lp.Demo(inputs={n: data[n] for n in fields.inputs}, outputs={n: data[n] for n in fields.outputs})
+
+    params = lp.PredictorParams(instruction=fields.instruction, demos=tuple(demo(drawn()) for _ in range(demos)))
+    chat = Chat.prepare(signature, params)
+    data = [drawn() for _ in range(PROMPTS)]
+    return [lp.Request(chat.render({n: d[n] for n in fields.inputs}), chat.schema) for d in data]
+
+
+async def ask(lm: lp.LM, asked: Sequence[lp.Request]) -> list[lp.Response]:
+    return await asyncio.gather(*(lm(request) for request in asked))
+
+
+def main() -> None:
+    threads = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    lm = Tiny() if threads is None else Tiny(threads=threads)
+    asyncio.run(lm(requests(Answer, 0)[0]))  # loads the weights
+    cases = {
+        "query, no passages": requests(WriteQuery, 0, {"passages": []}),
+        "query, 3 demos": requests(WriteQuery, 3),
+        "answer": requests(Answer, 0),
+        "answer, 3 demos": requests(Answer, 3),
+        "reasoning and answer": requests(with_reasoning(Answer), 0),
+        "reasoning and answer, 3 demos": requests(with_reasoning(Answer), 3),
+    }
+    for case, asked in cases.items():
+        start, cpu_start = time.perf_counter(), time.process_time()
+        replies = asyncio.run(ask(lm, asked))
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        read = sum(reply.prompt_tokens for reply in replies) / len(replies)
+        written = sum(reply.completion_tokens for reply in replies) / len(replies)
+        print(f"{case:32}{len(asked) / seconds:7.0f} prompts/s{len(asked) / cpu_seconds:7.0f} a CPU second  ({read:.0f} tokens read, {written:.0f} written)")
+
+
+if __name__ == "__main__":
+    main()

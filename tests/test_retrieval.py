@@ -1,0 +1,113 @@
+"""BM25 finds the passages that share the rarest words with a query, in an order that never varies."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lmprog.errors import DataError, InputError
+from lmprog.retrieval import BM25, Retriever
+
+TEXTS = st.lists(st.sampled_from(["Oslo", "oslo,", "Ada", "the", "fjord", "Über", "1852", "!", ""]), max_size=5).map(
+    " ".join
+)
+CORPORA = st.lists(TEXTS, min_size=1, max_size=12).map(lambda texts: [*texts, "Ada of Oslo"])
+
+
+def test_the_passage_with_the_rarest_word_of_the_query_comes_first() -> None:
+    search = BM25(["a city in Norway", "a city on a fjord", "a city in France"], k=3)
+
+    assert search("which city lies on a fjord ?")[0] == "a city on a fjord"
+
+
+def test_one_passage_is_returned_unless_more_are_asked_for() -> None:
+    passages = ["Ada sings", "Ada writes", "Ada paints"]
+
+    assert len(BM25(passages)("Ada")) == 1
+    assert len(BM25(passages, k=2)("Ada")) == 2
+    assert len(BM25(passages, k=9)("Ada")) == 3
+
+
+def test_words_match_whole_and_in_any_case() -> None:
+    search = BM25(["Ada was born in OSLO."])
+
+    assert search("oslo?") == ["Ada was born in OSLO."]
+    assert search("osl") == []
+
+
+def test_common_words_are_searched_like_others_since_names_may_be_made_of_them() -> None:
+    assert BM25(["a band", "The The, a band"])("The The") == ["The The, a band"]
+
+
+@pytest.mark.parametrize("query", ["", "?!", "unheard of"])
+def test_a_query_that_shares_no_word_finds_nothing(query: str) -> None:
+    assert BM25(["Ada was born in Oslo"])(query) == []
+
+
+def test_passages_of_equal_score_come_in_the_order_given() -> None:
+    search = BM25(["b Ada", "nothing", "a Ada", "c Ada"], k=2)
+
+    assert search("Ada") == ["b Ada", "a Ada"]
+
+
+@settings(deadline=None)
+@given(CORPORA, TEXTS, st.integers(1, 6))
+def test_a_longer_list_of_results_begins_with_the_shorter(passages: list[str], query: str, k: int) -> None:
+    shorter, longer = BM25(passages, k=k)(query), BM25(passages, k=k + 1)(query)
+
+    assert longer[:k] == shorter
+
+
+@settings(deadline=None)
+@given(CORPORA, st.lists(TEXTS, min_size=1, max_size=20))
+def test_many_threads_get_what_one_would(passages: list[str], queries: list[str]) -> None:
+    search = BM25(passages, k=3)
+
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(search, queries * 4))
+
+    assert found == [search(query) for query in queries] * 4
+
+
+def test_indexing_and_searching_print_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    BM25([f"passage {number}" for number in range(2000)])("passage 7")
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_bm25_is_a_retriever_and_so_is_any_function_from_query_to_passages() -> None:
+    def reversed_words(query: str) -> list[str]:
+        return query.split()[::-1]
+
+    retrievers: list[Retriever] = [BM25(["b a"]), reversed_words]
+
+    assert [search("a b") for search in retrievers] == [["b a"], ["b", "a"]]
+
+
+def test_the_search_library_is_loaded_when_an_index_is_made_and_not_before() -> None:
+    code = (
+        "import sys, lmprog.retrieval as r; a = 'bm25s' in sys.modules; r.BM25(['x']); print(a, 'bm25s' in sys.modules)"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+    assert printed.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("passages", [[], ["", "?!"]])
+def test_a_corpus_without_a_word_is_refused(passages: list[str]) -> None:
+    with pytest.raises(DataError, match=f"the {len(passages)} passages given to BM25 hold no word"):
+        BM25(passages)
+
+
+def test_one_text_in_place_of_a_list_is_refused() -> None:
+    with pytest.raises(DataError, match="was given one text: 'Ada was born"):
+        BM25("Ada was born in Oslo")
+
+
+def test_asking_for_no_passages_is_refused() -> None:
+    with pytest.raises(InputError, match="k=0"):
+        BM25(["Ada"], k=0)
