@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, overload
 
 from lmprog.certificate import Certificate
 from lmprog.errors import ArtifactError, ParamsError, SignatureError
@@ -148,7 +148,11 @@ def read_artifact(path: str | Path) -> Artifact:
     return artifact
 
 
-def load(path: str | Path, program: M | None = None) -> M:
+@overload
+def load(path: str | Path) -> Any: ...
+@overload
+def load(path: str | Path, program: M) -> M: ...
+def load(path: str | Path, program: Program | None = None) -> Program:
     """Return the program of an artifact, ready to call.
 
     Programs made of built-in parts alone (a Predict or ChainOfThought, or a program that ships with lmprog) need no
@@ -156,7 +160,7 @@ def load(path: str | Path, program: M | None = None) -> M:
     and signatures are compared by name. Nothing that an artifact names is imported.
     """
     artifact = read_artifact(path)
-    return artifact.bind(cast("M", _rebuilt(artifact)) if program is None else program)
+    return artifact.bind(_rebuilt(artifact) if program is None else program)
 
 
 def save(program: Program, path: str | Path) -> Path:

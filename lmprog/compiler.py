@@ -15,11 +15,11 @@ from lmprog import loop, scope
 from lmprog.artifact import Artifact, read_artifact, signatures_of, source_digest
 from lmprog.budget import MOST_VAL, Size, certificate_calls, estimate
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
-from lmprog.data import LEAST_HOLDOUT, SHARES, Row, Splits, fields_in, fingerprint, read_rows, row_key, split
+from lmprog.data import LEAST_HOLDOUT, SHARES, Row, Splits, fingerprint, read_rows, row_key, split
 from lmprog.errors import CapabilityError, CapReached, DataError, InputError, ScopeError
 from lmprog.evaluation import Evaluation, Room, run_rows
 from lmprog.events import Event, StageEnded
-from lmprog.lint import grams, texts_in
+from lmprog.lint import secrets_of
 from lmprog.lm import default_lm, from_spec
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
@@ -186,9 +186,7 @@ class _Run(Generic[M]):
             lms=lms,
             room=self.room,
             emit=emit,
-            secrets=frozenset(
-                grams(text for row in (*self.splits.val, *self.splits.holdout) for text in texts_in(fields_in(row)))
-            ),
+            secrets=secrets_of((*self.splits.val, *self.splits.holdout), self.splits.train),
         )
 
     async def _probe(self, lms: Mapping[Role, LM]) -> float:

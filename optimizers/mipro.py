@@ -72,9 +72,11 @@ class Mipro:
         """Return the instructions, the present ones first: as many as a fifth of the allowance pays for."""
         affordable = problem.allowance.left * SHARE / len(params)
         count = self.candidates if affordable >= self.candidates else 1 + int(affordable)
+        before = problem.allowance.ledger.requests()
         try:
             return await propose(problem, params, examples_of(params, successes), count=count)
         except CapReached:  # what is recorded may still be searched
+            problem.allowance.ledger.go_back(before)
             return await propose(problem, params, {}, count=1)
 
 

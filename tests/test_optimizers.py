@@ -2,16 +2,29 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from zlib import crc32
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import lmprog as lp
 from lmprog import loop
+from lmprog.data import Row, fields_in
+from lmprog.events import CandidateScored, Event, StageEnded
 from lmprog.metrics import exact_match
 from lmprog.module import params_of
-from lmprog.optimizer import Outcome, named
-from lmprog.testing import Answer, Asked, ScriptedLM, problem_for
+from lmprog.optimizer import Optimizer, Outcome, Problem, named
+from lmprog.optimizers.propose.demos import SHARE, bootstrap, complete_labels, labeled, sets_of
+from lmprog.optimizers.propose.grounded import propose
+from lmprog.optimizers.select.joint import Joint
+from lmprog.optimizers.select.rows import Minibatches
+from lmprog.registry import names
+from lmprog.search import search
+from lmprog.testing import Answer, Asked, ScriptedLM, check_optimizer, problem_for
 
 
 class WriteQuery(lp.Signature):
@@ -101,3 +114,392 @@ def test_optimizers_run_in_turn_when_joined_by_arrows() -> None:
     outcome = searched("bootstrap -> mipro:candidates=4", calls=4000)
 
     assert outcome.score >= searched("bootstrap").score
+
+
+@pytest.mark.parametrize("name", names("optimizers"))
+def test_every_optimizer_keeps_what_optimizers_promise(name: str) -> None:
+    check_optimizer(name)
+
+
+@dataclass(frozen=True)
+class Tampering:
+    """An optimizer that does well, but for one thing."""
+
+    spoil: Callable[[Outcome, Problem], Outcome]
+
+    async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+        return self.spoil(await named("labeled-few-shot").search(problem, params), problem)
+
+
+def unrelated(outcome: Outcome, problem: Problem) -> Outcome:
+    return replace(outcome, params=lp.Params({"other": next(iter(outcome.params.values()))}))
+
+
+def boasting(outcome: Outcome, problem: Problem) -> Outcome:
+    return replace(outcome, score=1.0)
+
+
+def unseeded(outcome: Outcome, problem: Problem) -> Outcome:
+    path = next(iter(outcome.params))
+    return replace(outcome, params=outcome.params.replace(path, config={"max_tokens": random.randint(500, 10**6)}))
+
+
+def quoting(outcome: Outcome, problem: Problem) -> Outcome:
+    path = next(iter(outcome.params))
+    return replace(outcome, params=outcome.params.replace(path, instruction="[[ answer ]]"))
+
+
+@dataclass(frozen=True)
+class Blind:
+    """Takes the first proposal, good or bad, and calls what it likes."""
+
+    async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+        before = (await problem.evaluate(params)).score
+        for path in params:
+            params = params.replace(path, instruction="Say something.", demos=())
+        after = (await problem.evaluate(params)).score
+        return Outcome(params, after, before, "done")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "error"),
+    [
+        (Tampering(unrelated), "these params are for another program"),
+        (Tampering(boasting), "`score` is 1.0, but the params score"),
+        (Tampering(unseeded), "equal seeds gave different params"),
+        (Tampering(quoting), "the params break the contract of prompts"),
+        (Blind(), "reached"),
+    ],
+)
+def test_the_check_refuses_an_optimizer_that_breaks_a_promise(optimizer: Optimizer, error: str) -> None:
+    with pytest.raises((AssertionError, lp.LmprogError), match=error):
+        check_optimizer(optimizer)
+
+
+def test_the_check_runs_one_more_check_that_it_is_given() -> None:
+    seen: list[Optimizer] = []
+
+    check_optimizer("labeled-few-shot:demos=2", also=seen.append)
+
+    assert seen == [named("labeled-few-shot:demos=2")]
+
+
+def test_bootstrapping_proposing_and_each_round_of_trials_run_at_once() -> None:
+    phase, most = ["demos"], dict.fromkeys(["trial 0", "demos", "proposals", "trials"], 0)
+    running = dict.fromkeys(most, 0)
+
+    async def handler(asked: Asked) -> Answer:
+        where = phase[0]
+        if where == "demos" and int(asked.inputs["question"][1:]) >= 40:
+            where = "trial 0"
+        running[where] += 1
+        most[where] = max(most[where], running[where])
+        await asyncio.sleep(0.005)
+        running[where] -= 1
+        return planted(asked)
+
+    def follow(event: Event) -> None:
+        if isinstance(event, StageEnded):
+            phase[0] = {"demos": "proposals", "proposals": "trials"}[event.stage]
+
+    problem = problem_for(
+        TwoStages(), ROWS[:40], ROWS[40:52], exact_match("answer"), ScriptedLM(handler), concurrency=48, emit=follow
+    )
+    loop.run(named("mipro:candidates=4,trials=8").search(problem, params_of(problem.program)), instead="")
+
+    # 12 validation rows; a wave of 32 training rows; 3 proposals for each of 2 predictors; 4 trials of 12 rows
+    assert (most["trial 0"], most["demos"], most["proposals"]) == (12, 32, 6)
+    assert most["trials"] > 2 * 12
+
+
+class Lone(lp.Signature):
+    """Answer."""
+
+    question: str = lp.InputField()
+    answer: str = lp.OutputField()
+
+
+def parrot(asked: Asked) -> Answer:
+    """Always right, and of no help as a proposer."""
+    return {"answer": asked.inputs["question"][1:]} if asked.outputs == ("answer",) else "?"
+
+
+def never(asked: Asked) -> Answer:
+    return {"answer": "?"} if asked.outputs == ("answer",) else "?"
+
+
+def one_wording(asked: Asked) -> Answer:
+    return dict.fromkeys(asked.outputs, "Answer.")
+
+
+def refusing(asked: Asked) -> Answer:
+    if asked.outputs == ("answer",):
+        return parrot(asked)
+    raise lp.ContextError("too long")
+
+
+@pytest.mark.parametrize("script", [parrot, never, one_wording, refusing])
+@pytest.mark.parametrize(
+    ("val", "options"),
+    [(1, ""), (3, ":bootstrapped=0,labeled=0"), (9, ":candidates=1"), (20, ":minibatch=7,minibatch_above=0,trials=6")],
+)
+def test_mipro_ends_on_the_smallest_of_problems(script: Callable[[Asked], Answer], val: int, options: str) -> None:
+    problem = problem_for(lp.Predict(Lone), ROWS[:5], ROWS[5 : 5 + val], exact_match("answer"), ScriptedLM(script))
+
+    outcome = loop.run(named(f"mipro{options}").search(problem, params_of(problem.program)), instead="")
+
+    assert outcome.score == outcome.baseline_score
+    assert outcome.params == params_of(problem.program)
+
+
+def test_mipro_ends_where_all_rows_are_equal() -> None:
+    rows = [{"question": "q1", "answer": "1"}]
+    problem = problem_for(lp.Predict(Lone), rows * 20, rows * 60, exact_match("answer"), ScriptedLM(parrot))
+
+    outcome = loop.run(named("mipro").search(problem, params_of(problem.program)), instead="")
+
+    assert outcome.score == 1.0
+
+
+def test_mipro_finds_demos_where_the_proposer_only_talks_nonsense() -> None:
+    def handler(asked: Asked) -> Answer:
+        return planted(asked) if {"query", "answer"} & {*asked.outputs} else "[[ nonsense"
+
+    problem = problem_for(TwoStages(), ROWS[:40], ROWS[40:], exact_match("answer"), ScriptedLM(handler), calls=2000)
+    outcome = loop.run(named("mipro").search(problem, params_of(problem.program)), instead="")
+
+    assert outcome.params["answer"].demos
+    assert outcome.params["answer"].instruction == params_of(problem.program)["answer"].instruction
+    assert outcome.score > outcome.baseline_score
+
+
+@pytest.mark.parametrize("error", [lp.AuthError("bad key"), lp.CapReached("spent", cap="usd")])
+def test_a_systemic_fault_of_the_proposer_is_raised_but_a_cap_leaves_what_was_found(error: Exception) -> None:
+    def handler(asked: Asked) -> Answer:
+        if {"query", "answer"} & {*asked.outputs}:
+            return planted(asked)
+        raise error
+
+    problem = problem_for(TwoStages(), ROWS[:40], ROWS[40:80], exact_match("answer"), ScriptedLM(handler), calls=1500)
+
+    if isinstance(error, lp.AuthError):
+        with pytest.raises(lp.AuthError, match="bad key"):
+            loop.run(named("mipro").search(problem, params_of(problem.program)), instead="")
+    else:
+        outcome = loop.run(named("mipro").search(problem, params_of(problem.program)), instead="")
+        assert outcome.score > outcome.baseline_score
+
+
+def minibatches(seed: int) -> list[tuple[int, ...]]:
+    events: list[Event] = []
+    problem = problem_for(
+        TwoStages(),
+        ROWS[:20],
+        ROWS[20:100],
+        exact_match("answer"),
+        ScriptedLM(planted),
+        seed=seed,
+        emit=events.append,
+    )
+    loop.run(named("mipro:candidates=3,trials=6").search(problem, params_of(problem.program)), instead="")
+    return [event.rows for event in events if isinstance(event, CandidateScored) and len(event.rows) < 80]
+
+
+def test_another_seed_searches_in_another_order() -> None:
+    assert minibatches(0) == minibatches(0)
+    assert minibatches(0) != minibatches(7)
+
+
+class Hops(lp.Module):
+    """Calls one predictor in a loop."""
+
+    def __init__(self) -> None:
+        self.hop, self.answer = lp.Predict("question, found -> query"), lp.Predict("question, found -> answer")
+
+    def forward(self, question: str) -> object:
+        found = ""
+        for _ in range(3):
+            found += self.hop(question=question, found=found).query
+        return self.answer(question=question, found=found)
+
+
+def hopping(asked: Asked) -> Answer:
+    if asked.outputs == ("query",):
+        return {"query": f"<{len(asked.inputs['found'])}>"}
+    return {"answer": asked.inputs["question"][1:]}
+
+
+def problem_of(
+    program: lp.Module | None = None,
+    script: Callable[[Asked], Answer] = planted,
+    *,
+    train: Sequence[Row] = ROWS[:40],
+    calls: int | None = None,
+) -> Problem:
+    return problem_for(
+        program or TwoStages(), train, ROWS[40:52], exact_match("answer"), ScriptedLM(script), calls=calls
+    )
+
+
+def test_every_call_of_a_predictor_in_a_loop_may_become_a_demo() -> None:
+    problem = problem_of(Hops(), hopping)
+    params = params_of(problem.program)
+
+    successes = loop.run(bootstrap(problem, params, wanted=8), instead="")
+    sets = sets_of(problem, params, successes, count=8)
+
+    assert all(len(success.demos["hop"]) == 3 for success in successes)
+    shown = [demo for demos in sets for demo in demos["hop"]]
+    assert len({str(demo.inputs["found"]) for demo in shown}) == 3
+    for demos in sets:
+        questions = [demo.inputs["question"] for demo in demos["hop"]]
+        assert len(questions) == len({*questions}), "one demo of each row"
+
+
+def test_demos_are_calls_of_training_rows_that_the_metric_passed() -> None:
+    problem = problem_of()
+
+    successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=8), instead="")
+
+    assert successes
+    for success in successes:
+        row = fields_in(problem.train[success.row])
+        (demo,) = success.demos["answer"]
+        assert (demo.inputs["question"], demo.outputs["answer"]) == (row["question"], row["answer"])
+
+
+def test_rows_that_failed_are_tried_again_as_fresh_samples_at_temperature_1() -> None:
+    asked_at: set[tuple[int, float]] = set()
+
+    def handler(asked: Asked) -> Answer:
+        asked_at.add((asked.request.sample, asked.request.temperature))
+        return planted(asked) if asked.request.sample else {"query": "?", "reasoning": "so", "answer": "?"}
+
+    problem = problem_of(script=handler)
+    successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=8), instead="")
+
+    assert successes
+    assert asked_at == {(0, 0.0), (1, 1.0)}
+
+
+@pytest.mark.parametrize("calls", [24, 30, 60, 150])
+def test_bootstrapping_takes_no_more_than_its_share(calls: int) -> None:
+    problem = problem_of(script=lambda asked: {"query": "?", "reasoning": "so", "answer": "?"}, calls=calls)
+
+    loop.run(bootstrap(problem, params_of(problem.program), wanted=8), instead="")
+
+    trial_0, taken = 24, problem.allowance.ledger.requested - 24
+    assert 0 <= taken <= SHARE * (calls - trial_0)
+    assert taken > SHARE * (calls - trial_0) - 2  # less than another row of two calls is left over
+
+
+def test_where_no_row_gets_the_full_score_the_best_quarter_teaches() -> None:
+    def partly(row: dict[str, str], prediction: object) -> float:
+        return int(row["answer"]) / 100
+
+    problem = replace(problem_of(), metric=partly)
+
+    successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=40), instead="")
+
+    assert sorted(success.row for success in successes) == list(range(30, 40))
+
+
+def test_only_rows_that_label_every_output_of_a_predictor_make_labelled_demos() -> None:
+    rows: list[Row] = [
+        {"question": "q1", "answer": "1"},
+        {"question": "q2", "answer": ["1", "one"]},
+        {"question": "q3"},
+    ]
+    problem = problem_of(train=rows)
+
+    assert [demo.inputs for demo in labeled(problem, "answer")] == [{"question": "q1"}]
+    assert labeled(problem, "write_query") == []
+    assert complete_labels(problem) == {"write_query": [], "answer": []}
+
+
+@given(st.integers(1, 90), st.integers(1, 50), st.integers(0, 60))
+@settings(deadline=None, max_examples=40)
+def test_every_validation_row_comes_up_once_before_any_comes_up_again(rows: int, size: int, above: int) -> None:
+    problem = replace(problem_of(), val=ROWS[:1] * rows)
+    batches = [Minibatches(problem, size, above).of_round(number) for number in range(1, 8)]
+
+    if rows <= max(size, above):
+        assert batches == [None] * 7
+        return
+    seen: list[int] = []
+    for batch in batches[: rows // size]:
+        assert batch is not None
+        assert len(batch) == size
+        seen += batch
+    assert len(seen) == len({*seen})
+
+
+def test_the_joint_search_tries_every_combination_of_a_small_space_before_it_ends() -> None:
+    program = lp.Predict(Lone)
+    problem = problem_for(program, ROWS[:5], ROWS[5:8], exact_match("answer"), ScriptedLM(parrot))
+    params, tried = params_of(program), set[str]()
+
+    def build(combo: tuple[int, ...]) -> lp.Params:
+        tried.add(str(combo))
+        return params.replace("predict", instruction=f"Answer. {combo}") if any(combo) else params
+
+    selector = Joint(
+        [4, 5], build, lambda number: None, seed=0, trials=None, width=3, full_every=5, describe=lambda combo: ""
+    )
+    outcome = loop.run(search(problem, params, selector), instead="")
+
+    assert outcome.stopped == "the search was finished"
+    assert len(tried) == 20
+
+
+def test_proposals_hold_the_present_instruction_first_and_no_wording_twice() -> None:
+    problem = problem_of()
+
+    found = loop.run(propose(problem, params_of(problem.program), {}, count=6), instead="")
+
+    for path, proposals in found.items():
+        texts = [proposal.instruction for proposal in proposals]
+        assert texts[0] == params_of(problem.program)[path].instruction
+        assert len(texts) == len({*texts}) > 3
+
+
+def test_a_proposer_sees_training_rows_the_program_and_its_steps_but_no_other_row() -> None:
+    prompts: list[str] = []
+
+    def handler(asked: Asked) -> Answer:
+        if not {"query", "answer"} & {*asked.outputs}:
+            prompts.append(str(asked.inputs))
+        return planted(asked)
+
+    problem = problem_of(script=handler)
+    loop.run(named("mipro").search(problem, params_of(problem.program)), instead="")
+
+    everything = "\n".join(prompts)
+    assert "class TwoStages" in everything
+    assert "`write_query` reads question and writes query" in everything
+    assert any(f'"q{number}"' in everything for number in range(40))
+    assert not any(f"q{number}" in everything for number in range(40, 120))
+
+
+def test_a_lone_predictor_shows_the_proposer_its_step_and_none_of_our_source() -> None:
+    prompts: list[str] = []
+
+    def handler(asked: Asked) -> Answer:
+        prompts.append(str(asked.inputs))
+        return one_wording(asked)
+
+    problem = problem_for(lp.Predict(Lone), ROWS[:5], ROWS[5:8], exact_match("answer"), ScriptedLM(handler))
+    loop.run(propose(problem, params_of(problem.program), {}, count=6), instead="")
+
+    assert any("`predict` reads question and writes answer" in prompt for prompt in prompts)
+    assert not any("class Predict" in prompt for prompt in prompts)
+
+
+def test_events_count_requests_that_never_grow_fewer() -> None:
+    events: list[Event] = []
+    problem = replace(problem_of(), emit=events.append)
+
+    loop.run(named("bootstrap-random-search:candidates=4").search(problem, params_of(problem.program)), instead="")
+
+    requested = [event.requested for event in events]
+    assert all(before <= after for before, after in pairwise(requested))

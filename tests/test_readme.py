@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -18,7 +19,8 @@ def part_of(path: str, section: str) -> str:
     text = (ROOT / path).read_text()
     if not section:
         return text
-    return text.split(f"# [{section}]\n", 1)[1].split("# [end]", 1)[0].strip("\n") + "\n"
+    lines = text.split(f"# [{section}]\n", 1)[1].split("# [end]", 1)[0].rstrip(" ").strip("\n")
+    return dedent(lines) + "\n"
 
 
 def test_all_code_in_readme_is_included_from_examples() -> None:

@@ -64,16 +64,19 @@ class _Waves:
 
     async def run(self, attempts: int) -> None:
         """Run waves until there is enough, or nothing more to run or to spend."""
-        try:
-            for sample in range(attempts):
-                passing = self._passing()
-                todo = [index for index in self._order if index not in passing]
-                while todo and self._rows_left >= 1 and len(self._passing()) < self._wanted:
-                    size = int(min(WAVE, self._rows_left))
-                    wave, todo = todo[:size], todo[size:]
+        ledger = self._problem.allowance.ledger
+        for sample in range(attempts):
+            passing = self._passing()
+            todo = [index for index in self._order if index not in passing]
+            while todo and self._rows_left >= 1 and len(self._passing()) < self._wanted:
+                size = int(min(WAVE, self._rows_left))
+                wave, todo = todo[:size], todo[size:]
+                before = ledger.requests()
+                try:
                     await self._run_wave(wave, sample)
-        except CapReached:
-            return
+                except CapReached:
+                    ledger.go_back(before)
+                    return
 
     def successes(self) -> list[Success]:
         """Return what the passing rows teach, in the order in which they were drawn."""

@@ -116,8 +116,9 @@ def finished(own: Part, prefix: Part | None = None) -> Floats:
         return np.divide(own.values, own.total)
     highest: Floats = np.maximum(own.highest, prefix.highest)
     of_own, of_prefix = np.exp(own.highest - highest), np.exp(prefix.highest - highest)
-    values = own.values * of_own + prefix.values * of_prefix
-    return np.divide(values, own.total * of_own + prefix.total * of_prefix)
+    values: Floats = own.values * of_own + prefix.values * of_prefix
+    values /= own.total * of_own + prefix.total * of_prefix
+    return values
 
 
 def _slices(count: int, scores_each: int) -> Iterator[slice]:

@@ -24,6 +24,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 SHARED_AT_LEAST = 32
 """A shorter beginning of a prompt is not worth a place among the prefixes: it is read with the rest."""
+REPLY_AT_MOST = 128
+"""Tokens of one reply. The model was trained to write far fewer: what gets longer repeats itself until it is cut off."""
 BEGINNINGS_KEPT = 256
 """So many beginnings of prompts need no second tokenization."""
 
@@ -158,7 +160,7 @@ class _Reply:
     async def _continue(self, stops: frozenset[int]) -> str:
         """Return what the model writes next, and put it behind the prompt."""
         room = self._loaded.model.shape.context - len(self._shared) - len(self._own)
-        at_most = min(self._request.max_tokens - self._written, room)
+        at_most = min(min(self._request.max_tokens, REPLY_AT_MOST) - self._written, room)
         if at_most < 1:
             self._stopped = False
             return ""

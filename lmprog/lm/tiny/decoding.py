@@ -276,5 +276,5 @@ def _write(writings: Sequence[Writing], logits: Floats) -> None:
 def _drawn(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
     scaled = (logits.astype(np.float64) - logits.max()) / temperature
     bounds: npt.NDArray[np.float64] = np.cumsum(np.exp(scaled))
-    place = int(np.searchsorted(bounds, rng.random() * bounds[-1], side="right"))
-    return min(place, len(bounds) - 1)  # the product may be rounded up to the last bound
+    below = int(np.count_nonzero(bounds <= rng.random() * bounds[-1]))
+    return min(below, len(bounds) - 1)  # the product may be rounded up to the last bound
