@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo prove-demo test lint clean
 
 setup: $(VENV)/.ready
 
@@ -16,7 +16,11 @@ $(VENV)/.ready: pyproject.toml
 
 # compiles the two-hop task on the embedded LM; what was finished before returns at once, and says so
 demo: setup
-	$(BIN)/lmprog compile multihop --lm tiny
+	$(BIN)/lmprog compile multihop --lm tiny --budget calls=3500
+
+# the demo over six seeds; resumable, about a quarter of an hour
+prove-demo: setup
+	$(BIN)/python tests/prove/demo_seeds.py
 
 test: setup lint
 	$(BIN)/pytest

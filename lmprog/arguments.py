@@ -120,7 +120,7 @@ def lm_of(said: str | None, *, embedded: bool, why_not: str) -> tuple[LM | None,
     if embedded:
         return from_spec(EMBEDDED), True
     raise ScopeError(
-        f"there is no LM: {why_not}. Write --lm tiny, --lm openai/MODEL or another spec, or set {ENVIRONMENT}."
+        f"there is no LM: {why_not}. Write --lm tiny, or set {ENVIRONMENT}."
     )
 
 

@@ -98,7 +98,7 @@ def compile_command(
     task: Annotated[
         str, typer.Argument(metavar="TASK_OR_FILE", help="A name (`lmprog tasks`), or path.py:NAME of a Task.")
     ],
-    lm: Annotated[str | None, typer.Option(help="Spec of the LM, such as tiny or openai/MODEL.")] = None,
+    lm: Annotated[str | None, typer.Option(help="Spec of the LM, such as tiny.")] = None,
     proposer: Annotated[str | None, typer.Option(help="LM that writes instructions.  [default: the LM]")] = None,
     teacher: Annotated[str | None, typer.Option(help="LM that works out demos.  [default: the LM]")] = None,
     judge: Annotated[str | None, typer.Option(help="LM that metrics may call.  [default: the LM]")] = None,

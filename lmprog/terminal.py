@@ -22,6 +22,8 @@ from lmprog.rundir import RESULT
 
 CLIPPED = 100
 """Characters of a demo's value that are shown."""
+LEAST = 20
+"""Characters of a value that are shown on however narrow a terminal."""
 BAR = 32
 REFRESHES_PER_SECOND = 8
 
@@ -260,20 +262,19 @@ def _tell_rest(console: Console, params: PredictorParams) -> None:
 
 def _tell_demos(console: Console, demos: Sequence[Demo]) -> None:
     for number, demo in enumerate(demos, start=1):
-        for name, value in demo.inputs.items():
-            say(
-                console,
-                f"  {f'{number}.' if name == next(iter(demo.inputs)) else '':<3}{name}: {clipped(value)}",
-                "dim",
-            )
-        for name, value in demo.outputs.items():
-            say(console, f"   -> {name}: {clipped(value)}")
+        inputs = [("     ", name, value) for name, value in demo.inputs.items()]
+        outputs = [("   -> ", name, value) for name, value in demo.outputs.items()]
+        for place, (before, name, value) in enumerate([*inputs, *outputs]):
+            head = f"{f'  {number}. ' if place == 0 and inputs else before}{name}: "
+            room = max(console.width - len(head), LEAST) if console.is_terminal else CLIPPED
+            say(console, head + clipped(value, min(room, CLIPPED)), "" if before.strip() else "dim")
 
 
-def clipped(value: object) -> str:
-    """Return a value on one line, cut where it is long; of a list, how many entries it has and the first."""
-    if isinstance(value, list) and len(entries := cast("list[object]", value)) > 1:
-        return f"[{len(entries)} entries] {clipped(entries[0])}"
+def clipped(value: object, most: int) -> str:
+    """Return a value on one line of at most so many characters; of a list, how many entries it has and the first."""
+    if isinstance(value, list) and (entries := cast("list[object]", value)):
+        count = f"[{len(entries)} {'entry' if len(entries) == 1 else 'entries'}] "
+        return count + clipped(entries[0], most - len(count))
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
-    return text if len(text) <= CLIPPED else text[: CLIPPED - 3] + "..."
+    return text if len(text) <= most else text[: max(most - 3, 0)] + "..."

@@ -256,9 +256,9 @@ def test_a_systemic_fault_is_raised_as_such_and_no_call_is_left_under_way(progra
         lp.evaluate(program(), ROWS, always, lm=lm)
 
     assert raised.value is error
-    sent = lm.sent
+    sent, in_flight = lm.sent, lm.in_flight
     time.sleep(0.1)
-    assert (lm.in_flight, lm.sent) == (0, sent)
+    assert (in_flight, lm.sent) == (0, sent)
 
 
 def test_a_systemic_fault_in_a_task_group_is_raised_as_such() -> None:

@@ -435,21 +435,23 @@ def test_every_validation_row_comes_up_once_before_any_comes_up_again(rows: int,
 
 
 def test_the_joint_search_tries_every_combination_of_a_small_space_before_it_ends() -> None:
-    program = lp.Predict(Lone)
-    problem = problem_for(program, ROWS[:5], ROWS[5:8], exact_match("answer"), ScriptedLM(parrot))
-    params, tried = params_of(program), set[str]()
+    def handler(asked: Asked) -> Answer:
+        return parrot(asked) if "(3, 3" in asked.instruction else never(asked)  # what the surrogate soon prefers
+
+    events, program = list[Event](), lp.Predict(Lone)
+    problem = problem_for(program, ROWS[:5], ROWS[5:8], exact_match("answer"), ScriptedLM(handler), emit=events.append)
+    params = params_of(program)
 
     def build(combo: tuple[int, ...]) -> lp.Params:
-        tried.add(str(combo))
         return params.replace("predict", instruction=f"Answer. {combo}") if any(combo) else params
 
     selector = Joint(
-        [4, 5], build, lambda number: None, seed=0, trials=None, width=3, full_every=5, describe=lambda combo: ""
+        [4, 4, 5], build, lambda number: None, seed=0, trials=None, width=3, full_every=5, describe=lambda combo: ""
     )
     outcome = loop.run(search(problem, params, selector), instead="")
 
     assert outcome.stopped == "the search was finished"
-    assert len(tried) == 20
+    assert len({event.candidate for event in events if isinstance(event, CandidateScored)}) == 4 * 4 * 5
 
 
 def test_proposals_hold_the_present_instruction_first_and_no_wording_twice() -> None:

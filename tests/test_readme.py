@@ -40,7 +40,9 @@ def test_every_example_runs(example: Path, tmp_path: Path) -> None:
 
 
 def test_readme_names_only_commands_that_exist() -> None:
-    named = set(re.findall(r"^(?:\$ )?lmprog (\w+)", README, re.MULTILINE))
+    shell = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    named = set(re.findall(r"^lmprog (\w+)", shell, re.MULTILINE))
+    assert named
 
     for command in sorted(named):
         done = subprocess.run([sys.executable, "-m", "lmprog", command, "--help"], capture_output=True, text=True)

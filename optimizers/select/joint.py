@@ -1,6 +1,5 @@
 """Joint search over one choice per predictor and part, with Optuna's TPE as the surrogate."""
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 
 import optuna
@@ -13,9 +12,7 @@ Combo = tuple[int, ...]
 """One option of each choice, in the order of the choices."""
 
 TRIES = 30
-"""Suggestions drawn from the surrogate for one place in a round; then combinations drawn evenly are tried."""
-EVEN_TRIES = 300
-"""Even draws before the space is taken for searched through."""
+"""Suggestions drawn for one place in a round before the space is taken for searched through."""
 
 
 class Joint:
@@ -52,7 +49,6 @@ class Joint:
         self._names: dict[Combo, str] = {}
         self._waiting: list[tuple[Ask, optuna.trial.Trial | None]] = []
         self._refused: set[str] = set()
-        self._sizes, self._rng = tuple(sizes), random.Random(f"{seed}/even draws")
         self._table: ScoreTable | None = None
 
     async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
@@ -108,7 +104,7 @@ class Joint:
         taken = {name for name in table.candidates if table.is_full(name)} | self._refused
         most = self._width if self._trials is None else min(self._width, self._trials - self._done)
         while len(chosen) < most:
-            drawn = self._suggested(taken, estimates) or self._even(taken)
+            drawn = self._suggested(taken, estimates)
             if drawn is None:
                 break
             combo, params, trial = drawn
@@ -121,26 +117,16 @@ class Joint:
         for _ in range(TRIES):
             trial = self._study.ask(self._space)
             combo: Combo = tuple(trial.params[name] for name in self._space)
-            params = self._built(combo)
-            if params.fingerprint not in taken:
-                return combo, params, trial
-            if params.fingerprint in estimates:
-                self._study.tell(trial, estimates[params.fingerprint])
+            name = self._name(combo)
+            if name not in taken:
+                return combo, self._build(combo), trial
+            if name in estimates:
+                self._study.tell(trial, estimates[name])
             else:
                 self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
         return None
 
-    def _even(self, taken: set[str]) -> tuple[Combo, Params, optuna.Trial] | None:
-        """Return a combination that is not taken, or None where the space seems to hold no more."""
-        for _ in range(EVEN_TRIES):
-            combo: Combo = tuple(self._rng.randrange(size) for size in self._sizes)
-            params = self._built(combo)
-            if params.fingerprint not in taken:
-                self._study.enqueue_trial(dict(zip(self._space, combo, strict=True)))
-                return combo, params, self._study.ask(self._space)
-        return None
-
-    def _built(self, combo: Combo) -> Params:
-        params = self._build(combo)
-        self._names.setdefault(combo, params.fingerprint)
-        return params
+    def _name(self, combo: Combo) -> str:
+        if combo not in self._names:
+            self._names[combo] = self._build(combo).fingerprint
+        return self._names[combo]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lmprog.lm.tiny.model import TILE, Floats, Ints
+from lmprog.lm.tiny.model import Floats, Ints
 
 BUCKET = 64
 """Own tokens are padded to a multiple of this."""
@@ -98,15 +98,15 @@ def attend_own(queries: Floats, keys: Floats, values: Floats, mask: Floats) -> P
     return Part.joined(attend(queries[s], keys[s], values[s], mask) for s in some)
 
 
-def attend_prefix(queries: Floats, prefix: Prefix, layer: int) -> Part:
-    """Return the part of (rows, heads, head width) over a prefix, computed in tiles of TILE rows."""
+def attend_prefix(queries: Floats, prefix: Prefix, layer: int, tile: int) -> Part:
+    """Return the part of (rows, heads, head width) over a prefix, computed in tiles of so many rows."""
     rows, heads, width = queries.shape
-    missing = -rows % TILE
+    missing = -rows % tile
     if missing:
         queries = np.concatenate([queries, np.zeros((missing, heads, width), np.float32)])
-    tiles = queries.reshape(-1, TILE, heads, width).swapaxes(1, 2)
+    tiles = queries.reshape(-1, tile, heads, width).swapaxes(1, 2)
     keys, values = prefix.keys[layer], prefix.values[layer]
-    some = _slices(len(tiles), heads * TILE * keys.shape[1])
+    some = _slices(len(tiles), heads * tile * keys.shape[1])
     return Part.joined(attend(tiles[s], keys, values, None).by_row() for s in some).at(slice(rows))
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from lmprog.errors import LMError
 from lmprog.lm.tiny.blas import one_blas_thread
 from lmprog.lm.tiny.decoding import Batch, Prefixes, Writing
-from lmprog.lm.tiny.model import TILE, Model
+from lmprog.lm.tiny.model import Model
 
 THREADS = min(4, os.cpu_count() or 1)
 """Threads that write, each with a batch of its own."""
-MOST_AT_ONCE = TILE
-"""Sequences in one batch: as many as a product has rows."""
+MOST_AT_ONCE = 64
+"""Sequences in one batch. More would not make a product cheaper, and would crowd the processor's cache."""
 MOST_READ_AT_ONCE = 4096
 """Tokens of prompts read in one go, about; bounds memory, and how long the sequences under way wait."""
 

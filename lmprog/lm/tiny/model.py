@@ -1,7 +1,7 @@
 """The decoder's layers in numpy, fp32 from fp16 weights: a Llama (Touvron et al. 2023, arXiv:2302.13971).
 
 Every row (one token of one sequence) is computed by the same instructions wherever it stands: matrix products
-run on zero-padded tiles of TILE rows, all else works row by row. So a token's numbers depend on its own
+run on zero-padded tiles of a fixed number of rows, all else works row by row. So a token's numbers depend on its own
 sequence alone, and never on what else is in the batch. A product of as many rows as happen to be there would
 not do: BLAS picks another kernel, with another order of additions, for another shape.
 """
@@ -20,8 +20,10 @@ Ints = npt.NDArray[np.intp]
 
 WEIGHTS_FILE = "model.safetensors"
 
-TILE = 64
-"""Rows of one matrix product. One row costs as much as 64; fewer rows a tile cost more each, for many."""
+READING_TILE = 64
+"""Rows of one product while prompts are read: many rows at once."""
+WRITING_TILE = 16
+"""Rows of one product while a token of each sequence is written: a few rows. One row costs as much as 16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +73,28 @@ class Model:
         """Return (rows, width)."""
         return self._embedding[tokens]
 
-    def project(self, layer: Layer, x: Floats, positions: Ints) -> tuple[Floats, Floats, Floats]:
+    def project(self, layer: Layer, x: Floats, positions: Ints, tile: int) -> tuple[Floats, Floats, Floats]:
         """Return queries, scaled and rotated, keys, rotated, and values: each (rows, heads, head width)."""
         shape = self.shape
-        qkv = product(self._normed(x), layer.qkv).reshape(len(x), 3, shape.heads, shape.head_width)
+        qkv = product(self._normed(x), layer.qkv, tile).reshape(len(x), 3, shape.heads, shape.head_width)
         turned = self._rotated(qkv[:, :2], positions)
         return turned[:, 0] * np.float32(shape.head_width**-0.5), turned[:, 1], qkv[:, 2]
 
-    def close(self, layer: Layer, x: Floats, attended: Floats) -> Floats:
+    def close(self, layer: Layer, x: Floats, attended: Floats, tile: int) -> Floats:
         """Return the layer's output (rows, width) from its input and what attention gave."""
-        x = x + product(attended.reshape(x.shape), layer.out)
-        both = product(self._normed(x), layer.gate_up)
+        x = x + product(attended.reshape(x.shape), layer.out, tile)
+        both = product(self._normed(x), layer.gate_up, tile)
         gate, up = both[:, : self.shape.inner], both[:, self.shape.inner :]
         swish = np.exp(-gate)
         swish += 1
         np.divide(gate, swish, out=swish)
         swish *= up
-        x += product(swish, layer.down)
+        x += product(swish, layer.down, tile)
         return x
 
-    def logits(self, x: Floats) -> Floats:
+    def logits(self, x: Floats, tile: int) -> Floats:
         """Return (rows, vocabulary)."""
-        return product(self._normed(x), self._unembedding)
+        return product(self._normed(x), self._unembedding, tile)
 
     def _normed(self, x: Floats) -> Floats:
         """RMSNorm; its weights are multiplied into the matrix that follows."""
@@ -111,13 +113,13 @@ class Model:
         return turned
 
 
-def product(x: Floats, matrix: Floats) -> Floats:
-    """Return x @ matrix, computed in tiles of TILE rows, so that no row's result depends on how many there are."""
+def product(x: Floats, matrix: Floats, tile: int) -> Floats:
+    """Return x @ matrix, computed in tiles of so many rows, so that no row's result depends on how many there are."""
     rows = len(x)
-    missing = -rows % TILE
+    missing = -rows % tile
     if missing:
         x = np.concatenate([x, np.zeros((missing, x.shape[1]), np.float32)])
-    tiles: Floats = np.matmul(x.reshape(-1, TILE, x.shape[1]), matrix)
+    tiles: Floats = np.matmul(x.reshape(-1, tile, x.shape[1]), matrix)
     return tiles.reshape(rows + missing, -1)[:rows]
 
 
