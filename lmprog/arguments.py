@@ -119,9 +119,7 @@ def lm_of(said: str | None, *, embedded: bool, why_not: str) -> tuple[LM | None,
         return None, False
     if embedded:
         return from_spec(EMBEDDED), True
-    raise ScopeError(
-        f"there is no LM: {why_not}. Write --lm tiny, or set {ENVIRONMENT}."
-    )
+    raise ScopeError(f"there is no LM: {why_not}. Write --lm tiny, or set {ENVIRONMENT}.")
 
 
 def inputs_said(program: Program, pairs: Sequence[str], object_text: str | None) -> dict[str, Any] | None:

@@ -19,9 +19,10 @@ from lmprog import loop
 from lmprog.arguments import budget_of, inputs_on, inputs_said, lm_of, program_at, program_of, rows_given, task_of
 from lmprog.artifact import load, read_artifact
 from lmprog.certificate import Gate
-from lmprog.compiler import CompileResult, Job
+from lmprog.compiler import CompileResult
 from lmprog.compiler import run as run_job
 from lmprog.errors import CapReached, InputError, LMError, LmprogError, MetricError, OutputError
+from lmprog.job import Job
 from lmprog.module import Program, inputs_of, using
 from lmprog.optimizer import named
 from lmprog.registry import names

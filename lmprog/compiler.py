@@ -1,32 +1,28 @@
 """compile(): from a program, rows and a metric to a better program, with proof."""
 
-import hashlib
 import math
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from types import FunctionType
-from typing import Any, Generic, cast, get_args
+from typing import Any, Generic, cast
 
-from lmprog import loop, scope
-from lmprog.artifact import Artifact, read_artifact, signatures_of, source_digest
-from lmprog.budget import MOST_VAL, Size, certificate_calls, estimate
+from lmprog import loop
+from lmprog.artifact import Artifact, read_artifact
+from lmprog.budget import Size, certificate_calls, estimate
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
-from lmprog.data import LEAST_HOLDOUT, SHARES, Row, Splits, fingerprint, read_rows, row_key, split
-from lmprog.errors import CapabilityError, CapReached, DataError, InputError, ScopeError
+from lmprog.data import SHARES, Row, Splits, fingerprint, row_key
+from lmprog.errors import CapReached, DataError, InputError
 from lmprog.evaluation import Evaluation, Room, run_rows
 from lmprog.events import Event, StageEnded
+from lmprog.job import Job, check, clients_of, optimizer_name, run_path, settings_of, splits_of
 from lmprog.lint import secrets_of
-from lmprog.lm import default_lm, from_spec
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Role, Spent
 from lmprog.lm.limit import Slots
 from lmprog.metrics import Metric
-from lmprog.module import M, Module, check_params, inputs_of, params_of, with_params
+from lmprog.module import M, check_params, inputs_of, params_of, with_params
 from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named
 from lmprog.params import Params
 from lmprog.report import Clock, Facts, render
@@ -41,8 +37,6 @@ PROBE = "probe"
 
 KEPT = 0.25
 """The share of the caps in tokens, USD and seconds that the search leaves to the certificate; of calls it is counted."""
-PLAIN = (str, int, float, bool)
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 Listener = Callable[[Event], None]
 
@@ -73,35 +67,12 @@ class CompileResult(Generic[M]):
         return self.artifact.save(path)
 
 
-@dataclass(frozen=True, slots=True)
-class Job(Generic[M]):
-    """All that decides a compile, as `compile()` takes it."""
-
-    program: M
-    train: Iterable[Any]
-    metric: Metric
-    val: Iterable[Any] | None = None
-    holdout: Iterable[Any] | None = None
-    optimizer: str | Optimizer = "mipro"
-    lm: LM | str | None = None
-    proposer: LM | str | None = None
-    teacher: LM | str | None = None
-    judge: LM | str | None = None
-    budget: Size | Budget = "light"
-    run_dir: str | Path | None = None
-    seed: int = 0
-    gate: Gate = "no-harm"
-    group: str | None = None
-    concurrency: int = loop.DEFAULT_CONCURRENCY
-
-
 async def run(job: Job[M], listeners: Sequence[Listener] = ()) -> CompileResult[M]:
     """Compile, telling the listeners what happens."""
-    _check(job)
-    optimizer, clients, splits = named(job.optimizer), _clients(job), _splits(job)
-    settings = _settings(job, optimizer, clients, splits)
-    digest = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:8]
-    path = Path(job.run_dir or Path("runs") / f"{_slug(type(job.program).__name__)}-{digest}")
+    check(job)
+    optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
+    settings = settings_of(job, optimizer, clients, splits)
+    path = run_path(job, settings)
     with RunDir.opened(path, settings) as run_dir:
         if run_dir.facts().get("finished") and (path / RESULT).exists():
             return _finished(job, run_dir)
@@ -284,7 +255,7 @@ class _Run(Generic[M]):
         job = self.job
         params = outcome.params if certificate.shipped == "compiled" else self.baseline
         facts = Facts(
-            title=f"{type(job.program).__name__}, compiled with {_optimizer_name(job.optimizer)}",
+            title=f"{type(job.program).__name__}, compiled with {optimizer_name(job.optimizer)}",
             certificate=certificate,
             baseline=self.baseline,
             params=params,
@@ -316,102 +287,6 @@ class _Run(Generic[M]):
         )
 
 
-def _check(job: Job[M]) -> None:
-    """Refuse at once what would only fail at the end of a run."""
-    if job.gate not in get_args(Gate):
-        raise InputError(f"gate={job.gate!r} is unknown: write one of {list(get_args(Gate))}.")
-    if not isinstance(job.budget, Budget) and job.budget not in MOST_VAL:
-        raise InputError(f"budget={job.budget!r} is unknown: write one of {list(MOST_VAL)}, or lp.Budget(calls=...).")
-
-
-def _clients(job: Job[M]) -> dict[Role, LM]:
-    """Return each role's LM; proposer, teacher and judge default to the task's."""
-    task = from_spec(job.lm) if job.lm is not None else scope.current().lm or default_lm()
-    if task is None:
-        raise ScopeError(
-            'there is no LM to compile for: write `lp.compile(..., lm="tiny")`, `lp.configure(lm=...)`, or set LMPROG_LM.'
-        )
-    others = {"proposer": job.proposer, "teacher": job.teacher, "judge": job.judge}
-    found = {"task": task, **{role: task if spec is None else from_spec(spec) for role, spec in others.items()}}
-    for role, client in found.items():
-        if "generate" not in client.capabilities:
-            raise CapabilityError(f"{client.name} cannot be the {role} LM: it lacks the capability `generate`.")
-    return cast("dict[Role, LM]", found)
-
-
-def _splits(job: Job[M]) -> Splits:
-    """Read, check and split the rows; DataError where the holdout could not prove anything."""
-    given = {
-        part: None if rows is None else read_rows(rows, job.program, what=part)
-        for part, rows in (("val", job.val), ("holdout", job.holdout))
-    }
-    train = read_rows(job.train, job.program, what="train")
-    splits = split(job.program, train, given["val"], given["holdout"], seed=job.seed, group=job.group)
-    if len(splits.holdout) < LEAST_HOLDOUT and job.gate != "none":
-        share = SHARES["holdout"] / (1 if job.val is None else SHARES["train"] + SHARES["holdout"])
-        needed = math.ceil(LEAST_HOLDOUT / share)
-        more = "" if job.holdout is not None else f" Of `train` {share:.0%} become holdout: give {needed} rows or more."
-        raise DataError(
-            f"the holdout has {len(splits.holdout)} rows, and fewer than {LEAST_HOLDOUT} prove nothing.{more} "
-            f'Or write gate="none" to ship without proof.'
-        )
-    for part in SHARES:
-        if not getattr(splits, part):
-            raise DataError(f"the split leaves no {part} row: there are too few rows ({len(train)} in `train`).")
-    if isinstance(job.budget, str):
-        splits = replace(splits, val=splits.val[: MOST_VAL[job.budget]])
-    return splits
-
-
-def _settings(job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], splits: Splits) -> dict[str, Any]:
-    """Return all that decides the run, as JSON data."""
-    return {
-        "program": f"{type(job.program).__module__}:{type(job.program).__qualname__}",
-        "program_source": source_digest(type(job.program)),
-        "program_values": _values(job.program),
-        **{f"signature of {path}": signature for path, signature in signatures_of(job.program).items()},
-        "params": params_of(job.program).fingerprint,
-        "metric": _describe(job.metric),
-        "optimizer": _describe(optimizer),
-        **{f"{role}_lm": client.name for role, client in clients.items()},
-        "budget": job.budget if isinstance(job.budget, str) else repr(job.budget),
-        **{part: fingerprint(getattr(splits, part)) for part in SHARES},
-        "seed": job.seed,
-        "gate": job.gate,
-        "group": job.group,
-        "lmprog": version("lmprog"),
-    }
-
-
-def _describe(thing: object) -> str:
-    """Return what tells one metric or optimizer from another: name, source, and the plain values that it holds.
-
-    The same in every process, so nothing here may name a place in memory.
-    """
-    if not isinstance(thing, FunctionType):
-        return f"{_ADDRESS.sub('', repr(thing))} {source_digest(type(thing))}"
-    cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-    plain = [value for value in cells if isinstance(value, PLAIN)]
-    return f"{thing.__module__}:{thing.__qualname__} {source_digest(thing)} {plain}"
-
-
-def _values(value: object, around: tuple[object, ...] = ()) -> Any:
-    """Return the plain values that a program's modules were made with, such as a number of hops, by attribute."""
-    if not isinstance(value, Module):
-        return value if isinstance(value, PLAIN) else None
-    own = {name: part for name, part in vars(value).items() if name not in vars(Module) and part not in around}
-    around = (*around, value)
-    return {name: _values(part, around) for name, part in own.items() if isinstance(part, (*PLAIN, Module))}
-
-
-def _optimizer_name(optimizer: str | Optimizer) -> str:
-    return optimizer if isinstance(optimizer, str) else type(optimizer).__name__
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
-
-
 def compile(
     program: M,
     *,
@@ -436,6 +311,8 @@ def compile(
     One `train` is split 40/30/30 into rows that teach, rows that choose, and a holdout that proves; give `val` and
     `holdout` to split yourself. `optimizer` is a name such as "mipro", "bootstrap -> mipro" or "mipro:trials=20", or
     an object. `budget` caps everything the run does: a size, or `lp.Budget(calls=..., tokens=..., usd=..., seconds=...)`.
+    A size ("light", "medium", "heavy") stands for as many calls as MIPRO takes with 6, 12 or 18 candidates on at most the
+    first 100, 300 or 1000 validation rows.
     With the same arguments and run directory a killed run goes on where it was; a finished one returns at no cost.
     `gate` says what must hold for the compiled program to ship: "no-harm" (a gain above 0), "significant" (an interval
     above 0) or "none".

@@ -14,7 +14,8 @@ from lmprog.formats import Template, prepare
 from lmprog.lm import default_lm
 from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response
-from lmprog.signature import Signature, check_demo, check_inputs, fields_of, from_string, with_reasoning
+from lmprog.short_form import from_string
+from lmprog.signature import Signature, check_demo, check_inputs, fields_of, with_reasoning
 
 P = ParamSpec("P", default=...)
 S_co = TypeVar("S_co", bound=Signature, covariant=True, default=Any)

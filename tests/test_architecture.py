@@ -12,13 +12,13 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = [  # bottom first; a module imports from floors below, or sideways where that makes no cycle; never up
     {"params", "request", "errors", "registry"},
-    {"signature", "schemas", "scope", "loop"},
+    {"signature", "short_form", "schemas", "scope", "loop"},
     {"formats", "lm"},
     {"predict", "tools"},
     {"module", "strategies", "data", "metrics", "retrieval", "task"},
     {"evaluation", "scores", "statistics", "events"},
     {"optimizer", "search", "lint", "budget", "certificate", "artifact", "rundir", "report"},
-    {"compiler", "optimizers", "programs"},
+    {"compiler", "job", "optimizers", "programs"},
     {"cli", "arguments", "terminal", "__main__", "serve", "bridges"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 import lmprog as lp
 from lmprog.formats import Template, prepare
 from lmprog.formats.chat import END, LAYOUT, instruction_in, read_conversation
-from lmprog.signature import from_string
+from lmprog.short_form import from_string
 from lmprog.testing import check_format, hostile_texts
 
 texts = hostile_texts()

@@ -338,8 +338,11 @@ def test_a_metric_that_finds_no_gold_answer_stops_the_run_with_the_row() -> None
 
 
 def test_a_metric_that_returns_no_score_stops_the_run_with_the_row() -> None:
-    with pytest.raises(lp.MetricError, match=r"the metric returned 3 for the row .*'q0'"):
-        lp.evaluate(Sync(), ROWS, lambda row, prediction: 3, lm=ScriptedLM(echo))
+    def wrong_once(row: dict[str, str], prediction: Solve) -> int:
+        return 3 if row["question"] == "q2" else 1
+
+    with pytest.raises(lp.MetricError, match=r"the metric returned 3 for the row .*'q2'"):
+        lp.evaluate(Sync(), ROWS, wrong_once, lm=ScriptedLM(echo))
 
 
 def test_a_metric_may_call_the_lm_and_a_fault_there_is_raised_as_such() -> None:

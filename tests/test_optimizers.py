@@ -103,9 +103,8 @@ def test_each_demo_optimizer_finds_that_demos_help(name: str) -> None:
     assert outcome.score > outcome.baseline_score + 0.1
 
 
-@pytest.mark.parametrize("name", ["labeled-few-shot", "bootstrap", "bootstrap-random-search:candidates=4", "mipro"])
-def test_the_same_seed_gives_the_same_params_whatever_the_latencies(name: str) -> None:
-    first, second = searched(name, calls=1500), searched(name, calls=1500)
+def test_the_same_seed_gives_the_same_params_whatever_the_latencies() -> None:
+    first, second = searched("mipro", calls=1500), searched("mipro", calls=1500)
 
     assert first.params.to_json() == second.params.to_json()
 
@@ -295,14 +294,17 @@ def minibatches(seed: int) -> list[tuple[int, ...]]:
     problem = problem_for(
         TwoStages(),
         ROWS[:20],
-        ROWS[20:100],
+        ROWS[20:50],
         exact_match("answer"),
         ScriptedLM(planted),
         seed=seed,
         emit=events.append,
     )
-    loop.run(named("mipro:candidates=3,trials=6").search(problem, params_of(problem.program)), instead="")
-    return [event.rows for event in events if isinstance(event, CandidateScored) and len(event.rows) < 80]
+    loop.run(
+        named("mipro:candidates=3,trials=6,minibatch=10,minibatch_above=0").search(problem, params_of(problem.program)),
+        instead="",
+    )
+    return [event.rows for event in events if isinstance(event, CandidateScored) and len(event.rows) == 10]
 
 
 def test_another_seed_searches_in_another_order() -> None:

@@ -49,11 +49,11 @@ def test_an_interval_does_not_depend_on_the_order_of_rows(scores: list[float], o
 def test_a_95_percent_interval_misses_the_truth_in_about_5_of_100_samples() -> None:
     rng, misses = random.Random(0), 0
 
-    for _ in range(200):
+    for _ in range(120):
         interval = mean_interval([float(rng.random() < 0.6) for _ in range(40)])
         misses += not interval.low <= 0.6 <= interval.high
 
-    assert 3 <= misses <= 22
+    assert 1 <= misses <= 15
 
 
 def test_more_rows_give_a_narrower_interval() -> None:

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from typing_extensions import TypedDict
 
 import lmprog as lp
-from lmprog.signature import Field, check_demo, check_inputs, encode, fields_of, from_string
+from lmprog.short_form import from_string
+from lmprog.signature import Field, check_demo, check_inputs, encode, fields_of
 from lmprog.testing import ScriptedLM
 
 

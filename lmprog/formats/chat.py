@@ -205,7 +205,9 @@ def type_words(schema: Mapping[str, Any]) -> str:
 def _demo_turns(signature: type[Signature], demo: Demo) -> tuple[Message, Message]:
     fields = fields_of(signature)
     inputs, outputs = _in_order(fields.inputs, demo.inputs), _in_order(fields.outputs, demo.outputs)
-    return Message("user", _write(fields.inputs, inputs) or NO_INPUTS), Message("assistant", _write_reply(fields.outputs, outputs))
+    return Message("user", _write(fields.inputs, inputs) or NO_INPUTS), Message(
+        "assistant", _write_reply(fields.outputs, outputs)
+    )
 
 
 def _in_order(fields: Mapping[str, Field], data: Mapping[str, Any]) -> dict[str, Any]:

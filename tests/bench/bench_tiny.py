@@ -1,7 +1,4 @@
-"""Prompts a second of the embedded LM, all asked at once: `python tests/bench/bench_tiny.py [threads]`.
-
-Set OPENBLAS_NUM_THREADS=1 to measure without threads inside the products.
-"""
+"""Prompts a second of the embedded LM, all asked at once: `python tests/bench/bench_tiny.py [threads]`."""
 
 import asyncio
 import random
@@ -92,7 +89,8 @@ def main() -> None:
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
         read = sum(reply.prompt_tokens for reply in replies) / len(replies)
         written = sum(reply.completion_tokens for reply in replies) / len(replies)
-        print(f"{case:32}{len(asked) / seconds:7.0f} prompts/s{len(asked) / cpu_seconds:7.0f} a CPU second  ({read:.0f} tokens read, {written:.0f} written)")
+        speeds = f"{len(asked) / seconds:7.0f} prompts/s{len(asked) / cpu_seconds:7.0f} a CPU second"
+        print(f"{case:32}{speeds}  ({read:.0f} tokens read, {written:.0f} written)")
 
 
 if __name__ == "__main__":

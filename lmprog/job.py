@@ -1,0 +1,152 @@
+"""A job: what `compile()` was asked for, checked, and told apart from every other job."""
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Generic, cast, get_args
+
+from lmprog import loop, scope
+from lmprog.artifact import signatures_of, source_digest
+from lmprog.budget import MOST_VAL, Size
+from lmprog.certificate import Gate
+from lmprog.data import LEAST_HOLDOUT, SHARES, Splits, fingerprint, read_rows, split
+from lmprog.errors import CapabilityError, DataError, InputError, ScopeError
+from lmprog.lm import default_lm, from_spec
+from lmprog.lm.ledger import Budget, Role
+from lmprog.metrics import Metric
+from lmprog.module import M, Module, params_of
+from lmprog.optimizer import Optimizer
+from lmprog.request import LM
+
+PLAIN = (str, int, float, bool)
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[M]):
+    """All that decides a compile, as `compile()` takes it."""
+
+    program: M
+    train: Iterable[Any]
+    metric: Metric
+    val: Iterable[Any] | None = None
+    holdout: Iterable[Any] | None = None
+    optimizer: str | Optimizer = "mipro"
+    lm: LM | str | None = None
+    proposer: LM | str | None = None
+    teacher: LM | str | None = None
+    judge: LM | str | None = None
+    budget: Size | Budget = "light"
+    run_dir: str | Path | None = None
+    seed: int = 0
+    gate: Gate = "no-harm"
+    group: str | None = None
+    concurrency: int = loop.DEFAULT_CONCURRENCY
+
+
+def check(job: Job[M]) -> None:
+    """Refuse at once what would only fail at the end of a run."""
+    if job.gate not in get_args(Gate):
+        raise InputError(f"gate={job.gate!r} is unknown: write one of {list(get_args(Gate))}.")
+    if not isinstance(job.budget, Budget) and job.budget not in MOST_VAL:
+        raise InputError(f"budget={job.budget!r} is unknown: write one of {list(MOST_VAL)}, or lp.Budget(calls=...).")
+
+
+def clients_of(job: Job[M]) -> dict[Role, LM]:
+    """Return each role's LM; proposer, teacher and judge default to the task's."""
+    task = from_spec(job.lm) if job.lm is not None else scope.current().lm or default_lm()
+    if task is None:
+        raise ScopeError(
+            'there is no LM to compile for: write `lp.compile(..., lm="tiny")`, `lp.configure(lm=...)`, or set LMPROG_LM.'
+        )
+    others = {"proposer": job.proposer, "teacher": job.teacher, "judge": job.judge}
+    found = {"task": task, **{role: task if spec is None else from_spec(spec) for role, spec in others.items()}}
+    for role, client in found.items():
+        if "generate" not in client.capabilities:
+            raise CapabilityError(f"{client.name} cannot be the {role} LM: it lacks the capability `generate`.")
+    return cast("dict[Role, LM]", found)
+
+
+def splits_of(job: Job[M]) -> Splits:
+    """Read, check and split the rows; DataError where the holdout could not prove anything."""
+    given = {
+        part: None if rows is None else read_rows(rows, job.program, what=part)
+        for part, rows in (("val", job.val), ("holdout", job.holdout))
+    }
+    train = read_rows(job.train, job.program, what="train")
+    splits = split(job.program, train, given["val"], given["holdout"], seed=job.seed, group=job.group)
+    if len(splits.holdout) < LEAST_HOLDOUT and job.gate != "none":
+        share = SHARES["holdout"] / (1 if job.val is None else SHARES["train"] + SHARES["holdout"])
+        needed = math.ceil(LEAST_HOLDOUT / share)
+        more = "" if job.holdout is not None else f" Of `train` {share:.0%} become holdout: give {needed} rows or more."
+        raise DataError(
+            f"the holdout has {len(splits.holdout)} rows, and fewer than {LEAST_HOLDOUT} prove nothing.{more} "
+            f'Or write gate="none" to ship without proof.'
+        )
+    for part in SHARES:
+        if not getattr(splits, part):
+            raise DataError(f"the split leaves no {part} row: there are too few rows ({len(train)} in `train`).")
+    if isinstance(job.budget, str):
+        splits = replace(splits, val=splits.val[: MOST_VAL[job.budget]])
+    return splits
+
+
+def settings_of(job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], splits: Splits) -> dict[str, Any]:
+    """Return all that decides the run, as JSON data."""
+    return {
+        "program": f"{type(job.program).__module__}:{type(job.program).__qualname__}",
+        "program_source": source_digest(type(job.program)),
+        "program_values": _values(job.program),
+        **{f"signature of {path}": signature for path, signature in signatures_of(job.program).items()},
+        "params": params_of(job.program).fingerprint,
+        "metric": _describe(job.metric),
+        "optimizer": _describe(optimizer),
+        **{f"{role}_lm": client.name for role, client in clients.items()},
+        "budget": job.budget if isinstance(job.budget, str) else repr(job.budget),
+        **{part: fingerprint(getattr(splits, part)) for part in SHARES},
+        "seed": job.seed,
+        "gate": job.gate,
+        "group": job.group,
+        "lmprog": version("lmprog"),
+    }
+
+
+def run_path(job: Job[M], settings: Mapping[str, Any]) -> Path:
+    """Return the run directory: the one given, or one named by the settings, so that the same command finds it again."""
+    digest = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:8]
+    return Path(job.run_dir or Path("runs") / f"{_slug(type(job.program).__name__)}-{digest}")
+
+
+def optimizer_name(optimizer: str | Optimizer) -> str:
+    """Return what to call an optimizer."""
+    return optimizer if isinstance(optimizer, str) else type(optimizer).__name__
+
+
+def _describe(thing: object) -> str:
+    """Return what tells one metric or optimizer from another: name, source, and the plain values that it holds.
+
+    The same in every process, so nothing here may name a place in memory.
+    """
+    if not isinstance(thing, FunctionType):
+        return f"{_ADDRESS.sub('', repr(thing))} {source_digest(type(thing))}"
+    cells = [cell.cell_contents for cell in thing.__closure__ or ()]
+    plain = [value for value in cells if isinstance(value, PLAIN)]
+    return f"{thing.__module__}:{thing.__qualname__} {source_digest(thing)} {plain}"
+
+
+def _values(value: object, around: tuple[object, ...] = ()) -> Any:
+    """Return the plain values that a program's modules were made with, such as a number of hops, by attribute."""
+    if not isinstance(value, Module):
+        return value if isinstance(value, PLAIN) else None
+    own = {name: part for name, part in vars(value).items() if name not in vars(Module) and part not in around}
+    around = (*around, value)
+    return {name: _values(part, around) for name, part in own.items() if isinstance(part, (*PLAIN, Module))}
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
