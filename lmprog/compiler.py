@@ -21,6 +21,7 @@ from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Role, Spent
 from lmprog.lm.limit import Slots
+from lmprog.lm.retry import OUTAGE_S
 from lmprog.metrics import Metric
 from lmprog.module import M, check_params, inputs_of, params_of, with_params
 from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named
@@ -34,6 +35,9 @@ PROBED_ROWS = 4
 
 PROBE = "probe"
 """The first stage. Its end tells listeners that the LM answers, and the caps in calls (0: none)."""
+
+PROBE_OUTAGE_S = 15.0
+"""How long the first calls wait for an LM that does not answer: it is wrong more often than down."""
 
 KEPT = 0.25
 """The share of the caps in tokens, USD and seconds that the search leaves to the certificate; of calls it is counted."""
@@ -118,10 +122,12 @@ class _Run(Generic[M]):
         """Search, certify, ship."""
         with CallLog(self.run_dir.path / CALLS) as log, self.run_dir.journal() as journal:
             slots = Slots(self.job.concurrency)
-            lms: dict[Role, LM] = {
-                role: compose(client, role=role, log=log, ledger=self.ledger, slots=slots)
-                for role, client in self.clients.items()
-            }
+
+            def composed(outage_s: float) -> dict[Role, LM]:
+                return {
+                    role: compose(client, role=role, log=log, ledger=self.ledger, slots=slots, outage_s=outage_s)
+                    for role, client in self.clients.items()
+                }
 
             heard_by: tuple[Listener, ...] = (journal, *self.listeners)
 
@@ -130,16 +136,16 @@ class _Run(Generic[M]):
                     listener(event)
 
             try:
-                problem = await self._problem(lms, emit)
+                calls_per_row = await self._probe(composed(PROBE_OUTAGE_S))
+                problem = self._problem(composed(OUTAGE_S), calls_per_row, emit)
                 outcome = await self._search(problem)
                 certificate = await self._certify(problem, outcome)
             finally:
                 self.room.workers.close()
         return self._ship(certificate, outcome)
 
-    async def _problem(self, lms: Mapping[Role, LM], emit: Listener) -> Problem:
-        """Probe the program, fix the budget, and put together all that the optimizer may touch."""
-        calls_per_row = await self._probe(lms)
+    def _problem(self, lms: Mapping[Role, LM], calls_per_row: float, emit: Listener) -> Problem:
+        """Fix the budget, and put together all that the optimizer may touch."""
         reserve = certificate_calls(len(self.splits.holdout), calls_per_row)
         calls = self._calls(calls_per_row, reserve)
         self.run_dir.note(calls=calls, calls_per_row=calls_per_row, reserved=reserve)

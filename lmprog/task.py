@@ -25,8 +25,6 @@ class Task:
     """One sentence for lists of tasks."""
     published: Mapping[str, str | float] = field(default_factory=dict[str, str | float])
     """Scores that others report on these data, by system."""
-    inputs: tuple[str, ...] | None = None
-    """The fields of a row that are inputs, where `forward` takes **kwargs and does not name them."""
     lms: tuple[str, ...] = ()
     """Specs of the LMs that the task is known to run on; "tiny" among them where it runs on the embedded LM."""
 

@@ -583,7 +583,7 @@ class TestBudget:
     def test_a_cap_in_tokens_too_small_for_the_proof_stops_the_run_with_its_state_saved(self, tmp_path: Path) -> None:
         budget = lp.Budget(tokens=1_500)  # the proof alone takes 60 calls of 30 tokens
 
-        with pytest.raises(lp.CapReached, match="raise the cap") as caught:
+        with pytest.raises(lp.CapReached, match="larger cap") as caught:
             compiled(tmp_path / "run", Found(8), lm=ScriptedLM(with_tokens), budget=budget)
 
         assert caught.value.cap == "tokens"

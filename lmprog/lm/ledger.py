@@ -223,7 +223,7 @@ class Ledger:
         return CapReached(
             f"the cap of {limit:g} {cap} is reached: {used:g} are spent{more}. "
             f"Nothing was sent; attempts until now: {sent or 'none'}. "
-            f"To go on, raise the cap, for example `lp.Budget({cap}={2 * limit:.12g})`.",
+            f"Give a larger cap, for example `lp.Budget({cap}={2 * limit:.12g})`.",
             cap=cap,
         )
 
