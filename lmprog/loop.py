@@ -7,6 +7,7 @@ and blocks its own thread, so that sync programs work anywhere, in notebooks too
 import asyncio
 import contextvars
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +65,8 @@ def _forget() -> None:
     _background, _lock = None, threading.Lock()  # another thread may have held the lock when the process was forked
 
 
-os.register_at_fork(after_in_child=_forget)  # a forked child has no thread: it starts its own at first use
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget)  # a forked child has no thread: it starts its own at first use
 
 
 def _started() -> _Background:
