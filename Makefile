@@ -16,7 +16,7 @@ $(VENV)/.ready: pyproject.toml
 
 # compiles the two-hop task on the embedded LM; what was finished before returns at once, and says so
 demo: setup
-	$(BIN)/lmprog compile multihop --lm tiny --budget calls=3500
+	$(BIN)/lmprog compile multihop --lm tiny --budget calls=3500 --concurrency 64
 
 # the demo over six seeds; resumable, about a quarter of an hour
 prove-demo: setup

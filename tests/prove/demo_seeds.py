@@ -30,6 +30,7 @@ def certificate_of(seed: int) -> lp.Certificate:
         lm="tiny",
         budget=BUDGET,
         seed=seed,
+        concurrency=64,
         run_dir=RUNS / str(seed),
     )
     print(f"seed {seed}: {result.certificate}, {result.seconds:.0f} s", flush=True)
