@@ -7,6 +7,7 @@ from lmprog.certificate import Certificate as Certificate
 from lmprog.compiler import CompileResult as CompileResult
 from lmprog.compiler import acompile as acompile
 from lmprog.compiler import compile as compile
+from lmprog.data import Splits as Splits
 from lmprog.errors import ArtifactError as ArtifactError
 from lmprog.errors import AuthError as AuthError
 from lmprog.errors import CapabilityError as CapabilityError

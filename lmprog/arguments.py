@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypeIs
 
 from lmprog.budget import Size
-from lmprog.data import Row, read_jsonl, read_rows
+from lmprog.data import Row, Splits, read_jsonl, read_rows
 from lmprog.errors import DataError, InputError, LmprogError, ScopeError
 from lmprog.lm import ENVIRONMENT, default_lm, from_spec
 from lmprog.lm.ledger import Budget
@@ -98,7 +98,12 @@ def rows_given(
     files = [None if path is None else rows_of(path, program) for path in (data, val, holdout)]
     if files[0] is not None:
         return files[0], files[1], files[2]
-    own = task.load()
+    own = cast("object", task.load())
+    if not isinstance(own, Splits):
+        raise InputError(
+            f"`load` of the task {task.name} returned a {type(own).__name__}. It should return "
+            f"`lp.Splits(train=(...), val=(...), holdout=(...))`."
+        )
     return own.train, files[1] or own.val, files[2] or own.holdout
 
 

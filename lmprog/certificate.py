@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
@@ -47,6 +47,8 @@ class Certificate:
     """Distinct requests by role, whoever answered them; nothing is counted twice, and no round that a cap cut short."""
     tokens: Mapping[str, int]
     """Prompt and completion tokens of these requests, by role."""
+    failed: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Holdout rows that gave no prediction, under "baseline" and under "compiled"; each scored 0."""
     opened_before: int = 0
     """How many other runs beside this one have looked at the same holdout rows."""
 
@@ -64,6 +66,8 @@ class Certificate:
         if not self.proven and self.shipped == "compiled":
             few = f"fewer than {LEAST_HOLDOUT} rows prove nothing"
             words.append(f"unproven: {'the interval touches zero' if self.interval.low <= 0 else few}")
+        if any(self.failed.values()):
+            words.append(f"{self.failed['baseline']} -> {self.failed['compiled']} rows gave no prediction and scored 0")
         if self.opened_before:
             words.append(f"the holdout was used by {self.opened_before} other run(s) before, so this gain may flatter")
         return ", ".join(words)

@@ -1,5 +1,6 @@
 """compile(): from a program, rows and a metric to a better program, with proof."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,6 +42,8 @@ PROBE_OUTAGE_S = 15.0
 
 KEPT = 0.25
 """The share of the caps in tokens, USD and seconds that the search leaves to the certificate; of calls it is counted."""
+
+_log = logging.getLogger("lmprog")
 
 Listener = Callable[[Event], None]
 
@@ -251,8 +254,11 @@ class _Run(Generic[M]):
             },
             requested={role: amount.calls for role, amount in spent.requested.items() if amount.calls},
             tokens={role: amount.tokens for role, amount in spent.requested.items() if amount.calls},
+            failed={"baseline": len(baseline.failures), "compiled": len(compiled.failures)},
             opened_before=opened,
         )
+        for run in (*baseline.failures, *compiled.failures)[:1]:
+            _log.warning("a holdout row gave no prediction: %s (on %r)", run.failure, run.row)
         problem.ended("certificate", baseline=gain.baseline, compiled=gain.compiled, n=gain.n)
         return certificate
 

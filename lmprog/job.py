@@ -11,16 +11,18 @@ from types import FunctionType
 from typing import Any, Generic, cast, get_args
 
 from lmprog import loop, scope
-from lmprog.artifact import signatures_of, source_digest
+from lmprog.artifact import signatures_of
 from lmprog.budget import MOST_VAL, Size
 from lmprog.certificate import Gate
 from lmprog.data import LEAST_HOLDOUT, SHARES, Splits, fingerprint, read_rows, split
 from lmprog.errors import CapabilityError, DataError, InputError, ScopeError
+from lmprog.identity import identity_of
 from lmprog.lm import default_lm, from_spec
 from lmprog.lm.ledger import Budget, Role
 from lmprog.metrics import Metric
-from lmprog.module import M, Module, params_of
+from lmprog.module import M, Module, params_of, predictors
 from lmprog.optimizer import Optimizer
+from lmprog.predict import Predict
 from lmprog.request import LM
 
 PLAIN = (str, int, float, bool)
@@ -51,6 +53,17 @@ class Job(Generic[M]):
 
 def check(job: Job[M]) -> None:
     """Refuse at once what would only fail at the end of a run."""
+    program = cast("object", job.program)  # a checker knows it for a program; not everybody has one
+    if not isinstance(program, (Module, Predict)):
+        hint = f": write {program.__name__}(...)" if isinstance(program, type) else ""
+        raise InputError(f"the program is {program!r}, not a Module or Predict that could run{hint}.")
+    if not predictors(job.program):
+        raise InputError(
+            f"{type(job.program).__name__} has no predictor in its attributes, so there is nothing to compile. Make its "
+            f"predictors in `__init__`: `self.answer = lp.Predict(...)`."
+        )
+    if not callable(job.metric):
+        raise InputError(f"the metric is {job.metric!r}: write a function of (row, prediction).")
     if job.gate not in get_args(Gate):
         raise InputError(f"gate={job.gate!r} is unknown: write one of {list(get_args(Gate))}.")
     if not isinstance(job.budget, Budget) and job.budget not in MOST_VAL:
@@ -100,7 +113,7 @@ def settings_of(job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], s
     """Return all that decides the run, as JSON data."""
     return {
         "program": f"{type(job.program).__module__}:{type(job.program).__qualname__}",
-        "program_source": source_digest(type(job.program)),
+        "program_code": identity_of(job.program),
         "program_values": _values(job.program),
         **{f"signature of {path}": signature for path, signature in signatures_of(job.program).items()},
         "params": params_of(job.program).fingerprint,
@@ -128,19 +141,14 @@ def optimizer_name(optimizer: str | Optimizer) -> str:
 
 
 def _describe(thing: object) -> str:
-    """Return what tells one metric or optimizer from another: name, source, and the plain values that it holds.
-
-    The same in every process, so nothing here may name a place in memory.
-    """
-    if not isinstance(thing, FunctionType):
-        return f"{_ADDRESS.sub('', repr(thing))} {source_digest(type(thing))}"
-    cells = [cell.cell_contents for cell in thing.__closure__ or ()]
-    plain = [value for value in cells if isinstance(value, PLAIN)]
-    return f"{thing.__module__}:{thing.__qualname__} {source_digest(thing)} {plain}"
+    """Return a name for a metric or optimizer that a person knows, and its identity."""
+    if isinstance(thing, FunctionType):
+        return f"{thing.__module__}:{thing.__qualname__} {identity_of(thing)}"
+    return f"{_ADDRESS.sub('', repr(thing))} {identity_of(thing)}"
 
 
 def _values(value: object, around: tuple[object, ...] = ()) -> Any:
-    """Return the plain values that a program's modules were made with, such as a number of hops, by attribute."""
+    """Return the plain values that a program's modules were made with, such as a number of hops, for a person to read."""
     if not isinstance(value, Module):
         return value if isinstance(value, PLAIN) else None
     own = {name: part for name, part in vars(value).items() if name not in vars(Module) and part not in around}

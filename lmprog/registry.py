@@ -25,4 +25,8 @@ def find(kind: str, name: str, attribute: str) -> Any:
             return entry.load()
     if name not in names(kind):
         raise InputError(f"there is no {name!r} among the {kind}: there are {', '.join(names(kind))}.")
-    return getattr(importlib.import_module(f"lmprog.{kind}.{name.replace('-', '_')}"), attribute)
+    module = f"lmprog.{kind}.{name.replace('-', '_')}"
+    found = getattr(importlib.import_module(module), attribute, None)
+    if found is None:
+        raise InputError(f"{module} should define {attribute}: what {name!r} stands for is found by that name.")
+    return found

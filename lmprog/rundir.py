@@ -112,12 +112,17 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def opened_before(path: Path, holdout: str) -> int:
-    """Return how many other runs beside this one have opened the same holdout rows. What cannot be read is no run."""
+    """Return how many runs beside this one, other than equal ones, have opened the same holdout rows.
+
+    What cannot be read is no run.
+    """
+    own = _read_json(path / RUN).get("settings") if (path / RUN).exists() else None
     beside = [found for found in path.resolve().parent.glob(f"*/{RUN}") if found.parent.resolve() != path.resolve()]
     opened = 0
     for found in beside:
         try:
-            opened += _read_json(found).get("holdout") == holdout
+            facts = _read_json(found)
+            opened += facts.get("holdout") == holdout and (own is None or facts.get("settings") != own)
         except (OSError, RunDirError):
             continue
     return opened

@@ -20,7 +20,7 @@ class Task:
     program: Callable[[], Program]
     metric: Metric
     load: Callable[[], Splits]
-    """Returns the rows by use; equal rows at every call."""
+    """Returns the rows by use, as `lp.Splits(train, val, holdout)`; equal rows at every call."""
     about: str
     """One sentence for lists of tasks."""
     published: Mapping[str, str | float] = field(default_factory=dict[str, str | float])

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = [  # bottom first; a module imports from floors below, or sideways where that makes no cycle; never up
     {"params", "request", "errors", "registry"},
-    {"signature", "short_form", "schemas", "scope", "loop"},
+    {"identity", "signature", "short_form", "schemas", "scope", "loop"},
     {"formats", "lm"},
     {"predict", "tools"},
     {"module", "strategies", "data", "metrics", "retrieval", "task"},
