@@ -75,17 +75,23 @@ class _Walk:
     def _add_class(self, kind: type) -> None:
         for base in kind.__bases__:
             self.add(base)
-        for name, value in vars(kind).items():
-            if name not in {"__dict__", "__weakref__", "__doc__", "__annotations__", "__lmprog_fields__"}:
+        for name, value in cast("Mapping[str, object]", vars(kind)).items():
+            if not name.startswith("__") or _is_code(value):
                 self._add_all(f"attribute {name}", value)
 
     def _add_object(self, thing: object) -> None:
-        """Add an object's class, and its attributes where these may be the user's."""
+        """Add an object's class, and those attributes that are the user's and not our own notes on a program."""
         self.add(type(thing))
         held = cast("dict[str, object]", getattr(thing, "__dict__", {}))
+        ours = {name for kind in type(thing).__mro__ if not _is_users(kind.__module__) for name in vars(kind)}
         if _is_users(type(thing).__module__):
             for name, value in held.items():
-                self._add_all(f"attribute {name}", value)
+                if name not in ours:
+                    self._add_all(f"attribute {name}", value)
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, (FunctionType, classmethod, staticmethod, property))
 
 
 def _names_in(code: CodeType) -> set[str]:

@@ -302,6 +302,16 @@ class TestGates:
         assert again.certificate == first.certificate
         assert "the holdout was used by 1 other run(s) before" in str(second.certificate)
 
+    def test_an_equal_run_beside_this_one_is_no_second_look_and_gives_the_same_bytes(self, tmp_path: Path) -> None:
+        program = Nested()  # the very same object, which compiling leaves notes on
+        first, equal = compiled_from(program, tmp_path / "1"), compiled_from(program, tmp_path / "2")
+
+        assert equal.certificate.opened_before == 0
+        assert equal.artifact.to_bytes() == first.artifact.to_bytes()
+
+    def test_the_certificate_counts_rows_that_gave_no_prediction(self, tmp_path: Path) -> None:
+        assert compiled(tmp_path / "run", Found(8)).certificate.failed == {"baseline": 0, "compiled": 0}
+
     def test_a_run_that_is_resumed_after_others_keeps_its_count(self, tmp_path: Path) -> None:
         with pytest.raises(lp.AuthError):
             compiled(tmp_path / "1", Found(8), lm=ScriptedLM(refused_after(20)))  # stopped while the holdout is open
@@ -700,6 +710,15 @@ class TestRefusals:
         with pytest.raises(error, match=match):
             lp.compile(given.pop("program"), **given)
         return lm
+
+    def test_a_program_without_predictors_or_no_program_at_all_is_refused(self) -> None:
+        class Hidden(lp.Module):
+            def forward(self, question: str) -> Any:
+                return lp.Predict("question -> answer")(question=question)
+
+        self.refused(lp.InputError, "Hidden has no predictor in its attributes", program=Hidden())
+        self.refused(lp.InputError, r"not a Module or Predict that could run: write Asking\(...\)", program=Asking)
+        self.refused(lp.InputError, "the metric is 'exact'", metric="exact")
 
     @pytest.fixture(autouse=True)
     def _elsewhere(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
