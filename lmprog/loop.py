@@ -16,7 +16,6 @@ from typing import Any, TypeVar, cast
 from lmprog.errors import ScopeError
 
 T = TypeVar("T")
-U = TypeVar("U")
 
 DEFAULT_CONCURRENCY = 16
 CLEANUP_S = 30.0
@@ -109,12 +108,6 @@ async def hop(coroutine: Coroutine[Any, Any, T]) -> T:
     if on_loop():
         return await coroutine
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _started().loop))
-
-
-async def both(first: Coroutine[Any, Any, T], second: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Run two at once, as `gather` does."""
-    results: list[Any] = await gather([first, second])
-    return results[0], results[1]
 
 
 async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
