@@ -16,8 +16,9 @@ from typing_extensions import TypeIs
 from lmprog.budget import Size
 from lmprog.data import Row, Splits, read_jsonl, read_rows
 from lmprog.errors import DataError, InputError, LmprogError, ScopeError
-from lmprog.lm import ENVIRONMENT, default_lm, from_spec
+from lmprog.lm import ENVIRONMENT, default_lm
 from lmprog.lm.ledger import Budget
+from lmprog.lm.specs import from_spec
 from lmprog.module import Module, Program, inputs_of, required_inputs_of
 from lmprog.predict import Predict
 from lmprog.request import LM

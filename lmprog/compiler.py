@@ -18,11 +18,12 @@ from lmprog.evaluation import Evaluation, Room, run_rows
 from lmprog.events import Event, StageEnded
 from lmprog.job import Job, check, clients_of, optimizer_name, run_path, settings_of, splits_of
 from lmprog.lint import secrets_of
+from lmprog.lm import shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Role, Spent
 from lmprog.lm.limit import Slots
-from lmprog.lm.retry import OUTAGE_S
+from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, check_params, inputs_of, params_of, with_params
 from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named
@@ -128,7 +129,15 @@ class _Run(Generic[M]):
 
             def composed(outage_s: float) -> dict[Role, LM]:
                 return {
-                    role: compose(client, role=role, log=log, ledger=self.ledger, slots=slots, outage_s=outage_s)
+                    role: compose(
+                        client,
+                        role=role,
+                        log=log,
+                        ledger=self.ledger,
+                        slots=slots,
+                        outage_s=outage_s,
+                        shared=shared_log(),
+                    )
                     for role, client in self.clients.items()
                 }
 
@@ -139,8 +148,8 @@ class _Run(Generic[M]):
                     listener(event)
 
             try:
-                calls_per_row = await self._probe(composed(PROBE_OUTAGE_S))
-                problem = self._problem(composed(OUTAGE_S), calls_per_row, emit)
+                calls_per_row = await self._probe(composed(min(PROBE_OUTAGE_S, patience_s())))
+                problem = self._problem(composed(patience_s()), calls_per_row, emit)
                 outcome = await self._search(problem)
                 certificate = await self._certify(problem, outcome)
             finally:

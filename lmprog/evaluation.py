@@ -19,11 +19,12 @@ from lmprog.errors import (
     OutputError,
     ScopeError,
 )
-from lmprog.lm import default_lm, from_spec
+from lmprog.lm import client_of, default_lm, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Spent
 from lmprog.lm.limit import Slots
+from lmprog.lm.specs import from_spec
 from lmprog.metrics import Metric, Score, takes_trace, to_score
 from lmprog.module import Program, bind, bound, inputs_of, params_of
 from lmprog.params import Params
@@ -163,14 +164,15 @@ async def _evaluate(
     program: Program, rows: Iterable[Row], metric: Metric, lm: LM | str | None, concurrency: int
 ) -> Evaluation:
     checked = read_rows(rows, program, what="rows")
-    client = from_spec(lm) if lm is not None else scope.current().lm or default_lm()
-    if client is None:
+    given = from_spec(lm) if lm is not None else scope.current().lm or default_lm()
+    if given is None:
         raise ScopeError(
             'there is no LM to evaluate with: write `lp.evaluate(..., lm="tiny")`, or `lp.configure(lm=...)`.'
         )
     ledger, slots = Ledger(Budget()), Slots(concurrency)
     with CallLog(None) as log:
-        composed = compose(client, role="task", log=log, ledger=ledger, slots=slots)
+        client = client_of(given)
+        composed = compose(client, role="task", log=log, ledger=ledger, slots=slots, shared=shared_log())
         room = Room.of(concurrency)
         try:
             found = await run_rows(

@@ -17,8 +17,9 @@ from lmprog.certificate import Gate
 from lmprog.data import LEAST_HOLDOUT, SHARES, Splits, fingerprint, read_rows, split
 from lmprog.errors import CapabilityError, DataError, InputError, ScopeError
 from lmprog.identity import identity_of
-from lmprog.lm import default_lm, from_spec
+from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Budget, Role
+from lmprog.lm.specs import from_spec
 from lmprog.metrics import Metric
 from lmprog.module import M, Module, params_of, predictors
 from lmprog.optimizer import Optimizer
@@ -78,10 +79,19 @@ def clients_of(job: Job[M]) -> dict[Role, LM]:
             'there is no LM to compile for: write `lp.compile(..., lm="tiny")`, `lp.configure(lm=...)`, or set LMPROG_LM.'
         )
     others = {"proposer": job.proposer, "teacher": job.teacher, "judge": job.judge}
+    task = client_of(task)
     found = {"task": task, **{role: task if spec is None else from_spec(spec) for role, spec in others.items()}}
     for role, client in found.items():
         if "generate" not in client.capabilities:
             raise CapabilityError(f"{client.name} cannot be the {role} LM: it lacks the capability `generate`.")
+    for path, value in params_of(job.program).items():
+        own = task if value.config.lm is None else from_spec(value.config.lm)
+        needed = {"generate", "sample"} if value.config.temperature else {"generate"}
+        if lacking := sorted(needed - own.capabilities):
+            raise CapabilityError(
+                f"{own.name} cannot be the LM of `{path}`: it lacks the capability {', '.join(map(repr, lacking))}. It has "
+                f"{sorted(own.capabilities)}. Name another LM, or leave the predictor's temperature at 0."
+            )
     return cast("dict[Role, LM]", found)
 
 

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from lmprog import loop, scope
 from lmprog.errors import ParamsError, ScopeError, SignatureError
-from lmprog.lm import from_spec
+from lmprog.lm import plain
 from lmprog.params import Params, PredictorParams
 from lmprog.predict import LONE_PATH, Predict
 from lmprog.request import LM
@@ -207,7 +207,7 @@ def using(
         binding = bind(program, params_of(program) if params is None else check_params(program, params))
         changes["binding"], changes["region"], changes["outer"] = binding, binding.root, scope.current()
     if lm is not None:
-        changes["lm"] = from_spec(lm)
+        changes["lm"] = plain(lm)
     if sample is not None:
         changes["sample"] = sample
     with scope.scoped(**changes):

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lmprog.errors import ParamsError
 from lmprog.request import canonical_json
 
-FormatName = Literal["chat"]
+FormatName = Literal["chat", "json", "xml"]
 """The layouts in which a call may be shown to the LM."""
 
 
@@ -37,8 +37,10 @@ class Demo(_Value):
 
 
 class Config(_Value):
-    """How a predictor calls its LM; None leaves the default (temperature 0, 512 tokens)."""
+    """How a predictor calls its LM; None leaves the default (temperature 0, 512 tokens, the LM in force)."""
 
+    lm: str | None = Field(default=None, min_length=1)
+    """Spec of an LM for this predictor alone, such as "openai/MODEL": it goes before every other."""
     temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, gt=0)
 

@@ -11,7 +11,7 @@ from typing_extensions import ParamSpec, TypeVar  # with defaults, which typing 
 from lmprog import loop, scope
 from lmprog.errors import InputError, LmprogError, OutputError, ParamsError, ScopeError
 from lmprog.formats import Template, prepare
-from lmprog.lm import default_lm
+from lmprog.lm import default_lm, plain
 from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response
 from lmprog.short_form import from_string
@@ -106,7 +106,7 @@ class Predict(Generic[P, S_co]):
     async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()
         bound = self._bound()
-        lm = here.lm or default_lm()
+        lm = here.lm or default_lm() or (plain(bound.params.config.lm) if bound.params.config.lm else None)
         if lm is None:
             raise ScopeError(
                 f'`{bound.path}` has no LM to call. Name one: `lp.configure(lm="tiny")`, `with lp.using(lm=...):` '
@@ -158,6 +158,8 @@ class Predict(Generic[P, S_co]):
             max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
             sample=sample,
             weights=bound.params.weights.sha256 if bound.params.weights else None,
+            json_reply=template.json_reply,
+            lm=config.lm,
         )
         for attempt in range(self.retries):
             response = await lm(request)

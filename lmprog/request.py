@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 Capability = Literal[
     "generate", "sample", "logprobs", "score", "constrained", "tools", "embed", "soft_prompt", "lora", "input_grads"
@@ -16,11 +16,35 @@ DEFAULT_MAX_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the LM may ask to have called."""
+
+    name: str
+    description: str
+    parameters: str
+    """JSON schema of the arguments, an object, as canonical JSON text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The LM's wish to have a tool called."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text as the LM wrote it, which need not be valid."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
 
     role: Role
     text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's turn: what it asked to have called."""
+    tool_call_id: str | None = None
+    """Of a tool's turn: the call that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +60,25 @@ class Request:
     """Which of several independent samples this is, from 0."""
     weights: str | None = None
     """SHA-256 of the adapter to run under, or None for the LM's own weights."""
+    json_reply: bool = False
+    """Whether the reply should be one JSON object of `schema`, which an LM that can (`constrained`) makes sure of."""
+    tools: tuple[Tool, ...] = ()
+    """What the LM may ask to have called; for an LM that has the capability `tools`."""
+    lm: str | None = None
+    """Spec of the LM that the predictor names for itself. The layers around an LM resolve it: no LM sees it set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A reply and what it cost. Counts are 0 where the LM does not tell."""
+    """A reply and what it cost. Counts of tokens are 0 where the LM does not tell."""
 
     text: str
     prompt_tokens: int = 0
     completion_tokens: int = 0
     finish_reason: Literal["stop", "length", "other"] = "stop"
-    usd: float = 0.0
+    usd: float | None = 0.0
+    """What the call cost; None where the LM cannot tell."""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class LM(Protocol):
@@ -81,8 +113,17 @@ def request_key(lm_name: str, request: Request) -> str:
 
     Of the texts JSON holds only the lengths; they follow as they are, since escaping them would take most of the time.
     """
-    turns = [[message.role, len(message.text)] for message in request.messages]
-    settings = [request.schema, request.temperature, request.max_tokens, request.sample, request.weights]
+    turns = [_turn(message) for message in request.messages]
+    settings: list[object] = [request.schema, request.temperature, request.max_tokens, request.sample, request.weights]
+    if request.json_reply or request.tools:
+        settings += [request.json_reply, [[tool.name, tool.description, tool.parameters] for tool in request.tools]]
     texts = "".join([message.text for message in request.messages])
     head = canonical_json([lm_name, turns, settings])
     return hashlib.sha256(f"{head}\n{texts}".encode(errors="surrogatepass")).hexdigest()
+
+
+def _turn(message: Message) -> list[object]:
+    turn: list[object] = [message.role, len(message.text)]
+    if message.tool_calls or message.tool_call_id:
+        turn += [message.tool_call_id, [[call.id, call.name, call.arguments] for call in message.tool_calls]]
+    return turn

@@ -80,7 +80,7 @@ def test_config_reaches_the_request() -> None:
 
 @pytest.mark.parametrize("config", [{"temprature": 0.5}, {"temperature": -1}, {"max_tokens": 0}])
 def test_a_config_that_does_not_fit_is_refused_at_once(config: dict[str, float]) -> None:
-    with pytest.raises(lp.ParamsError, match=rf"`{next(iter(config))}`.*It may hold temperature, max_tokens"):
+    with pytest.raises(lp.ParamsError, match=rf"`{next(iter(config))}`.*It may hold lm, temperature, max_tokens"):
         lp.Predict(Add, config=config)
 
 

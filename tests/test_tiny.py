@@ -16,7 +16,7 @@ import pytest
 
 import lmprog as lp
 from lmprog.formats.chat import Chat
-from lmprog.lm import from_spec
+from lmprog.lm.specs import from_spec
 from lmprog.lm.tiny.attention import BUCKET
 from lmprog.lm.tiny.blas import one_blas_thread
 from lmprog.lm.tiny.client import REPLY_AT_MOST, WEIGHTS, Tiny, Tokens, shared
@@ -514,7 +514,7 @@ def test_an_adapter_is_refused() -> None:
 
 def test_it_runs_without_torch() -> None:
     code = (
-        "import asyncio, sys, lmprog as lp; from lmprog.lm import from_spec\n"
+        "import asyncio, sys, lmprog as lp; from lmprog.lm.specs import from_spec\n"
         'print(asyncio.run(from_spec("tiny")(lp.Request((lp.Message("user", "dog"),)))).finish_reason)\n'
         'print("torch" in sys.modules, "transformers" in sys.modules)'
     )

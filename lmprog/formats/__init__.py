@@ -17,6 +17,11 @@ class Template(Protocol):
         """JSON schema of the outputs, canonical text."""
         ...
 
+    @property
+    def json_reply(self) -> bool:
+        """Whether a reply is one JSON object of the schema, and nothing else."""
+        ...
+
     def render(self, inputs: Mapping[str, Any], /) -> tuple[Message, ...]:
         """Return the conversation that asks for the outputs. `inputs` are typed values."""
         ...

@@ -60,6 +60,11 @@ class Chat:
         """JSON schema of the outputs, canonical text."""
         return fields_of(self.signature).schema
 
+    @property
+    def json_reply(self) -> bool:
+        """No: a reply is text with marked fields."""
+        return False
+
     def render(self, inputs: Mapping[str, Any], /) -> tuple[Message, ...]:
         """Return the conversation that asks for the outputs."""
         fields = fields_of(self.signature).inputs

@@ -3,14 +3,14 @@
 import asyncio
 import json
 import sqlite3
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 from lmprog.errors import RunDirError
 from lmprog.lm.ledger import Ledger, Role
-from lmprog.request import LM, Message, Request, Response, request_key
+from lmprog.request import LM, Message, Request, Response, Tool, ToolCall, request_key
 
 _APPLICATION = int.from_bytes(b"lmpc", "big")
 """Says in the file's header that the file is a call log."""
@@ -62,7 +62,7 @@ class CallLog:
         """Return the reply recorded under a key, if there is one."""
         row = self._execute("SELECT response FROM calls WHERE key = ?", key).fetchone()
         try:
-            return None if row is None else Response(**json.loads(row[0]))
+            return None if row is None else _response(row[0])
         except (ValueError, TypeError) as error:
             raise self._unusable(error) from error
 
@@ -146,23 +146,37 @@ class CallLog:
 class Cached:
     """The layer that answers from the log, joins an identical call under way, or sends and records.
 
-    Requests are equal when the LM's name and all of the request are, so roles with one LM share replies.
+    Requests are equal when the LM's name and all of the request are, so roles with one LM share replies. What is not in
+    the run's log is looked up in `shared`, the cache across runs, and recorded there too.
     """
 
-    def __init__(self, lm: LM, log: CallLog, ledger: Ledger, role: Role) -> None:
+    def __init__(
+        self, lm: LM, log: CallLog, ledger: Ledger | None = None, role: Role = "task", *, shared: CallLog | None = None
+    ) -> None:
         self.name, self.capabilities = lm.name, lm.capabilities
-        self._lm, self._log, self._ledger = lm, log, ledger
+        self._lm, self._log, self._ledger, self._shared = lm, log, ledger, shared
         self._role: Role = role
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request; it is sent only if it never was."""
         key = request_key(self.name, request)
-        self._ledger.ask(self._role, key)
-        response = self._log.get(key)
+        if self._ledger is not None:
+            self._ledger.ask(self._role, key)
+        response = self._recorded(key, request)
         recorded = response is not None
         if response is None:
             response = await self._join(key, request)
-        self._ledger.answer(key, self.name, request, response, recorded=recorded)
+        if self._ledger is not None:
+            self._ledger.answer(key, self.name, request, response, recorded=recorded)
+        return response
+
+    def _recorded(self, key: str, request: Request) -> Response | None:
+        """Return the reply in the log; one that another run left in the shared log is taken over."""
+        response = self._log.get(key)
+        if response is None and self._shared is not None:
+            response = self._shared.get(key)
+            if response is not None:
+                self._log.put(key, self._role, self.name, request, response)
         return response
 
     async def _join(self, key: str, request: Request) -> Response:
@@ -188,14 +202,24 @@ class Cached:
 
     async def _send(self, key: str, request: Request) -> Response:
         response = await self._lm(request)
+        if self._shared is not None:
+            response = self._shared.put(key, self._role, self.name, request, response)
         return self._log.put(key, self._role, self.name, request, response)
 
 
-_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (Request, Response, Message)}
+_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (Request, Response, Message, Tool, ToolCall)}
 
 
-def _fields(value: Request | Response | Message) -> dict[str, object]:
+def _fields(value: Request | Response | Message | Tool | ToolCall) -> dict[str, object]:
     return {name: getattr(value, name) for name in _NAMES[type(value)]}
+
+
+def _response(text: str) -> Response:
+    response = Response(**json.loads(text))
+    if response.tool_calls == ():
+        return response
+    calls = cast("list[dict[str, str]]", response.tool_calls)
+    return replace(response, tool_calls=tuple(ToolCall(**call) for call in calls))
 
 
 _json = json.JSONEncoder(default=_fields, separators=(",", ":")).encode

@@ -1,16 +1,56 @@
 """The LM that predictors call: a client in its layers."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.ledger import Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots
-from lmprog.lm.retry import OUTAGE_S, Retried
-from lmprog.request import LM
+from lmprog.lm.retry import Retried
+from lmprog.lm.specs import from_spec
+from lmprog.request import LM, Request, Response
 
 
-def compose(client: LM, *, role: Role, log: CallLog, ledger: Ledger, slots: Slots, outage_s: float = OUTAGE_S) -> LM:
+class Routed:
+    """The outermost layer: it sends a request to the LM that the predictor names for itself, or to the one in force.
+
+    Each LM gets the same layers, once.
+    """
+
+    def __init__(self, client: LM, layers: Callable[[LM], LM]) -> None:
+        self.client, self.name, self.capabilities = client, client.name, client.capabilities
+        self._layers, self._lm = layers, layers(client)
+        self._others: dict[str, LM] = {}
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Answer one request. LMError where it names an LM that does not exist."""
+        if request.lm is None:
+            return await self._lm(request)
+        other = self._others.get(request.lm)
+        if other is None:
+            other = self._others[request.lm] = self._layers(from_spec(request.lm))
+        return await other(replace(request, lm=None))
+
+
+def compose(
+    client: LM,
+    *,
+    role: Role,
+    log: CallLog,
+    ledger: Ledger,
+    slots: Slots,
+    outage_s: float | None = None,
+    shared: CallLog | None = None,
+) -> Routed:
     """Return the client with everything around it: one such stack a role; log, ledger and slots are the run's.
+    `shared` is the cache across runs, where there is one.
 
     A request is answered from the log if it can be. Else each attempt reserves in the ledger, waits for a
     slot, is sent, and settles; between attempts it holds neither.
     """
-    return Cached(Retried(Metered(Limited(client, slots), ledger, role), outage_s=outage_s), log, ledger, role)
+
+    def layers(lm: LM) -> LM:
+        sent = Retried(Metered(Limited(lm, slots), ledger, role), outage_s=outage_s)
+        return Cached(sent, log, ledger, role, shared=shared)
+
+    return Routed(client, layers)

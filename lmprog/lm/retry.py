@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from lmprog.errors import UnavailableError
+from lmprog.errors import InputError, UnavailableError
 from lmprog.request import LM, Request, Response
 
+OUTAGE = "LMPROG_OUTAGE_S"
 OUTAGE_S = 600.0
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
@@ -18,6 +20,15 @@ DOWN_AFTER = 3
 CAUSES_NAMED = 3
 
 _log = logging.getLogger("lmprog.lm")
+
+
+def patience_s() -> float:
+    """Return how long to wait for an LM that does not answer: 600 seconds, or what LMPROG_OUTAGE_S says."""
+    said = os.environ.get(OUTAGE)
+    try:
+        return float(said) if said else OUTAGE_S
+    except ValueError:
+        raise InputError(f"{OUTAGE}={said!r} is no number of seconds. Write {OUTAGE}=60, or leave it out.") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +50,15 @@ class Retried:
         self,
         lm: LM,
         *,
-        outage_s: float = OUTAGE_S,
+        outage_s: float | None = None,
         attempts: int | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
         jitter: random.Random | None = None,
     ) -> None:
         self.name, self.capabilities = lm.name, lm.capabilities
-        self._lm, self._outage_s, self._attempts = lm, outage_s, attempts
+        self._lm, self._attempts = lm, attempts
+        self._outage_s = patience_s() if outage_s is None else outage_s
         self._sleep, self._now, self._jitter = sleep, now, jitter or random.Random()
         self._line = asyncio.Lock()
         self._in_a_row: list[_Failure] = []

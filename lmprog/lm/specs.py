@@ -1,0 +1,56 @@
+"""From a spec such as "tiny" or "openai/MODEL" to an LM."""
+
+from importlib.metadata import entry_points
+from typing import cast
+
+from lmprog.errors import LMError
+from lmprog.request import LM
+
+GROUP = "lmprog.lms"
+"""Entry points: "NAME/REST" is what the entry point NAME, a function, returns for REST."""
+
+KNOWN = '"tiny", "openai/MODEL", "http://HOST/v1#MODEL", "litellm/PROVIDER/MODEL"'
+
+
+def from_spec(spec: LM | str) -> LM:
+    """Return the LM that a spec names; an LM is returned as it is.
+
+    "tiny" is the embedded one; "openai/MODEL" is asked at OPENAI_BASE_URL with OPENAI_API_KEY; "http://HOST/v1#MODEL" is any
+    server that speaks OpenAI's protocol, asked with LMPROG_API_KEY where that is set; "litellm/PROVIDER/MODEL" goes through
+    litellm; any other "NAME/REST" is an entry point's. LMError where there is none, or where the object is no LM.
+    """
+    if not isinstance(spec, str):
+        return _checked(spec)
+    name, slash, rest = spec.partition("/")
+    if spec == "tiny":
+        from lmprog.lm.tiny.client import shared  # loads numpy and tokenizers, which `import lmprog` need not
+
+        return shared()
+    if spec.startswith(("http://", "https://")) or (name == "openai" and rest):
+        from lmprog.lm.openai import from_spec as of_protocol  # loads an HTTP client
+
+        return of_protocol(spec)
+    if name == "litellm" and rest:
+        from lmprog.lm.litellm import LiteLLM  # loads litellm, which is heavy and optional
+
+        return LiteLLM(rest)
+    found = [entry for entry in entry_points(group=GROUP) if entry.name == name] if slash and rest else []
+    if not found:
+        others = "".join(f', "{entry.name}/..."' for entry in entry_points(group=GROUP))
+        raise LMError(f"no LM is called {spec!r}. There are {KNOWN}{others}; or pass an LM object.")
+    return _checked(found[0].load()(rest))
+
+
+def _checked(given: object) -> LM:
+    if isinstance(given, type):
+        raise LMError(f"the LM is the class {given.__name__}: pass an LM made of it, `{given.__name__}(...)`.")
+    if not callable(given) or not isinstance(getattr(given, "name", None), str):
+        raise LMError(
+            f"the LM is {given!r}, which is none: an LM has a `name`, `capabilities`, and `async def __call__(self, request)`. "
+            f"Or name one by its spec: {KNOWN}."
+        )
+    if not isinstance(getattr(given, "capabilities", None), frozenset | set):
+        raise LMError(
+            f'the LM {given!r} does not say what it can do: give it `capabilities = frozenset({{"generate"}})`.'
+        )
+    return cast("LM", given)
