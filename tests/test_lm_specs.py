@@ -38,7 +38,7 @@ def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: echo-plugin\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[lmprog.lms]\necho = echo_plugin:lm\nbroken = echo_plugin:nothing\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType]
     sent: list[str] = importlib.import_module("echo_plugin").sent
     sent.clear()
     yield sent
