@@ -5,13 +5,13 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup demo prove-demo test lint clean
+.PHONY: setup demo prove-demo prove-kill test lint clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,serve,litellm]'
 	touch $@
 
 # compiles the two-hop task on the embedded LM; what was finished before returns at once, and says so
@@ -21,6 +21,10 @@ demo: setup
 # the demo over six seeds; resumable, about a quarter of an hour
 prove-demo: setup
 	$(BIN)/python tests/prove/demo_seeds.py
+
+# compiles killed outright some 300 times; resumable, about a quarter of an hour
+prove-kill: setup
+	$(BIN)/python tests/prove/kill.py
 
 test: setup lint
 	$(BIN)/pytest

@@ -16,7 +16,7 @@ class Parrot:
     async def __call__(self, request: lp.Request, /) -> lp.Response:
         """Answer in the layout that the request asks for; `schema` names the outputs."""
         outputs = json.loads(request.schema or "{}")["properties"]
-        return lp.Response(reply(dict.fromkeys(outputs, request.messages[-1].text)))
+        return lp.Response(reply(dict.fromkeys(outputs, request.messages[-1].text), request))
 
 
 # [end]

@@ -1,12 +1,9 @@
 """lmprog: compile typed LM programs into better ones, with proof of the gain."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from lmprog import metrics as metrics
-from lmprog.artifact import load as load
-from lmprog.artifact import save as save
-from lmprog.certificate import Certificate as Certificate
-from lmprog.compiler import CompileResult as CompileResult
-from lmprog.compiler import acompile as acompile
-from lmprog.compiler import compile as compile
 from lmprog.data import Splits as Splits
 from lmprog.errors import ArtifactError as ArtifactError
 from lmprog.errors import AuthError as AuthError
@@ -27,6 +24,7 @@ from lmprog.errors import UnavailableError as UnavailableError
 from lmprog.evaluation import Evaluation as Evaluation
 from lmprog.evaluation import aevaluate as aevaluate
 from lmprog.evaluation import evaluate as evaluate
+from lmprog.inspection import inspect as inspect
 from lmprog.lm import configure as configure
 from lmprog.lm.ledger import Budget as Budget
 from lmprog.metrics import Score as Score
@@ -44,11 +42,42 @@ from lmprog.request import LM as LM
 from lmprog.request import Message as Message
 from lmprog.request import Request as Request
 from lmprog.request import Response as Response
-from lmprog.retrieval import BM25 as BM25
-from lmprog.retrieval import Retriever as Retriever
 from lmprog.scope import Step as Step
 from lmprog.signature import InputField as InputField
 from lmprog.signature import OutputField as OutputField
 from lmprog.signature import Signature as Signature
 from lmprog.signature import reasoning as reasoning
 from lmprog.task import Task as Task
+
+if TYPE_CHECKING:
+    from lmprog.artifact import load as load
+    from lmprog.artifact import save as save
+    from lmprog.certificate import Certificate as Certificate
+    from lmprog.compiler import CompileResult as CompileResult
+    from lmprog.compiler import acompile as acompile
+    from lmprog.compiler import compile as compile
+    from lmprog.lm.openai import OpenAI as OpenAI
+    from lmprog.retrieval import BM25 as BM25
+    from lmprog.retrieval import Retriever as Retriever
+else:
+    _LATER = {
+        "load": "lmprog.artifact",
+        "save": "lmprog.artifact",
+        "Certificate": "lmprog.certificate",
+        "CompileResult": "lmprog.compiler",
+        "acompile": "lmprog.compiler",
+        "compile": "lmprog.compiler",
+        "OpenAI": "lmprog.lm.openai",
+        "BM25": "lmprog.retrieval",
+        "Retriever": "lmprog.retrieval",
+    }
+    """Names by module that are loaded at first use, and numpy with them: a program that runs needs none of them."""
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module 'lmprog' has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(_LATER[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})

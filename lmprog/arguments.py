@@ -3,12 +3,13 @@
 import importlib.util
 import inspect
 import json
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO, cast, get_args, get_type_hints
+from typing import Any, TextIO, cast, get_args
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypeIs
@@ -19,10 +20,10 @@ from lmprog.errors import DataError, InputError, LmprogError, ScopeError
 from lmprog.lm import ENVIRONMENT, default_lm
 from lmprog.lm.ledger import Budget
 from lmprog.lm.specs import from_spec
-from lmprog.module import Module, Program, inputs_of, required_inputs_of
+from lmprog.module import Module, Program, input_types_of, inputs_of, required_inputs_of
 from lmprog.predict import Predict
 from lmprog.request import LM
-from lmprog.signature import fields_of
+from lmprog.signature import type_name
 from lmprog.task import Task, find_task
 
 CAPS = {"calls": int, "tokens": int, "usd": float, "seconds": float}
@@ -113,11 +114,23 @@ def rows_of(path: Path, program: Program) -> tuple[Row, ...]:
     return read_rows(read_jsonl(path), program, what=str(path))
 
 
-def lm_of(said: str | None, *, embedded: bool, why_not: str) -> tuple[LM | None, bool]:
+def check_out(path: Path) -> None:
+    """Make sure, before anything is spent, that a file can be written: its folder is made if need be."""
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder: name a file in it, such as --out {path / 'program.lmprog'}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {path}: {path.parent} cannot be made ({error.strerror}). Name another file.") from None
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise InputError(f"--out {path} cannot be written: permission denied. Name another file.")
+
+
+def lm_of(said: str | None, *, embedded: bool, why_not: str, example: str = EMBEDDED) -> tuple[LM | None, bool]:
     """Return the LM to use and whether it is the embedded one for want of another.
 
     `said` on the command line goes before `lmprog.configure` and LMPROG_LM, for which None is returned, before the
-    embedded one where `embedded` allows it. ScopeError with the reason `why_not` where none is left.
+    embedded one where `embedded` allows it. ScopeError with the reason `why_not` and an `example` where none is left.
     """
     if said is not None:
         return from_spec(said), False
@@ -125,7 +138,7 @@ def lm_of(said: str | None, *, embedded: bool, why_not: str) -> tuple[LM | None,
         return None, False
     if embedded:
         return from_spec(EMBEDDED), True
-    raise ScopeError(f"there is no LM: {why_not}. Write --lm tiny, or set {ENVIRONMENT}.")
+    raise ScopeError(f"there is no LM: {why_not}. Write --lm {example}, or set {ENVIRONMENT}.")
 
 
 def inputs_said(program: Program, pairs: Sequence[str], object_text: str | None) -> dict[str, Any] | None:
@@ -242,7 +255,7 @@ def _object(text: str, where: str) -> dict[str, Any]:
 
 def _value(program: Program, name: str, text: str) -> Any:
     """Return the value that a text stands for: the text itself where the input takes texts, else read as JSON."""
-    kind = _types(program).get(name, str)
+    kind = input_types_of(program).get(name, str)
     if kind is str:
         return text
     try:
@@ -252,17 +265,9 @@ def _value(program: Program, name: str, text: str) -> Any:
     try:
         return TypeAdapter[Any](kind).validate_python(data)
     except ValidationError as error:
-        shown = getattr(kind, "__name__", str(kind)) if not get_args(kind) else str(kind)
         raise InputError(
-            f"{name}={text!r} is no {shown}: {error.errors()[0]['msg']}. Write lists and numbers as JSON."
+            f"{name}={text!r} is no {type_name(kind)}: {error.errors()[0]['msg']}. Write lists and numbers as JSON."
         ) from None
-
-
-def _types(program: Program) -> dict[str, Any]:
-    if isinstance(program, Predict):
-        return {name: field.annotation for name, field in fields_of(program.signature).inputs.items()}
-    run = getattr(program, "aforward", None) or getattr(program, "forward", None)
-    return get_type_hints(run) if run is not None else {}
 
 
 def _inputs_in_words(program: Program) -> str:

@@ -15,7 +15,7 @@ from typing import Any, cast, overload
 
 from lmprog.certificate import Certificate
 from lmprog.errors import ArtifactError, ParamsError, SignatureError
-from lmprog.module import M, Program, params_of, predictors, with_params
+from lmprog.module import M, Program, check_program, params_of, predictors, with_params
 from lmprog.params import Params
 from lmprog.predict import ChainOfThought, Predict
 from lmprog.registry import find, names
@@ -97,8 +97,11 @@ class Artifact:
     def save(self, path: str | Path) -> Path:
         """Write the file, whole or not at all."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, self.to_bytes())
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, self.to_bytes())
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be written: {error.strerror}. Name another file.") from None
         return target
 
     def bind(self, program: M) -> M:
@@ -159,6 +162,8 @@ def load(path: str | Path, program: Program | None = None) -> Program:
     `program`; for others give one, such as `lp.load(path, program=MultiHopQA(retriever))`. Every byte is verified
     and signatures are compared by name. Nothing that an artifact names is imported.
     """
+    if program is not None:
+        check_program(program)
     artifact = read_artifact(path)
     return artifact.bind(_rebuilt(artifact) if program is None else program)
 

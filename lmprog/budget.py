@@ -12,6 +12,8 @@ MOST_VAL: dict[Size, int] = {"light": 100, "medium": 300, "heavy": 1000}
 """Validation rows beyond these are left out of the search."""
 MINIBATCH, MINIBATCH_ABOVE, FULL_EVERY = 35, 50, 5
 BOOTSTRAPPED = 4
+MARGIN = 1.25
+"""What is kept back for the certificate, as a multiple of what it is expected to take: re-asks and longer rows fit in."""
 
 
 def trials(candidates: int, predictors: int) -> int:
@@ -50,5 +52,5 @@ def estimate(size: Size, *, predictors: int, calls_per_row: float, train: int, v
 
 
 def certificate_calls(holdout: int, calls_per_row: float) -> int:
-    """Return what is reserved for running baseline and winner on the holdout: a quarter more than expected, for re-asks."""
-    return math.ceil(2 * holdout * calls_per_row * 1.25)
+    """Return what is reserved for running baseline and winner on the holdout."""
+    return math.ceil(2 * holdout * calls_per_row * MARGIN)

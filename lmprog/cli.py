@@ -1,28 +1,54 @@
-"""The command line: `lmprog compile | show | run | tasks | optimizers`."""
+"""The command line: `lmprog compile | show | run | tasks | optimizers | lm serve`."""
 
 import inspect
 import itertools
 import json
-import os
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib.metadata import version
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from pydantic_core import to_jsonable_python
+from rich.console import Console
 from typer.main import get_command
 
 from lmprog import loop
-from lmprog.arguments import budget_of, inputs_on, inputs_said, lm_of, program_at, program_of, rows_given, task_of
+from lmprog.arguments import (
+    EMBEDDED,
+    budget_of,
+    check_out,
+    inputs_on,
+    inputs_said,
+    lm_of,
+    program_at,
+    program_of,
+    rows_given,
+    task_of,
+)
 from lmprog.artifact import load, read_artifact
 from lmprog.certificate import Gate
 from lmprog.compiler import CompileResult
 from lmprog.compiler import run as run_job
-from lmprog.errors import CapReached, InputError, LMError, LmprogError, MetricError, OutputError
+from lmprog.errors import ContextError, InputError, LMError, LmprogError, OutputError
+from lmprog.exits import (
+    BASELINE,
+    BUG,
+    DONE,
+    SAVED,
+    WRONG_USE,
+    Exit,
+    error_data,
+    failed,
+    interruptible,
+    print_json,
+    unpipe,
+)
 from lmprog.job import Job
+from lmprog.lm.ledger import Ledger
 from lmprog.module import Program, inputs_of, using
 from lmprog.optimizer import named
 from lmprog.registry import names
@@ -31,32 +57,22 @@ from lmprog.signature import Signature, fields_of
 from lmprog.task import tasks as all_tasks
 from lmprog.terminal import Progress, console_on, say, tell_artifact, tell_result, tell_table
 
-Exit = Literal[0, 1, 2, 3, 4, 5, 130]
-DONE: Exit = 0
-BUG: Exit = 1
-"""A check failed, or somebody's code is wrong."""
-WRONG_USE: Exit = 2
-"""Of arguments, data or keys; or the LM could not be reached at the start."""
-BASELINE: Exit = 3
-"""The program ships as it was."""
-LM_LOST: Exit = 4
-CAP_HIT: Exit = 5
-"""Before there was any certificate."""
-INTERRUPTED: Exit = 130
-
-DEBUG = "LMPROG_DEBUG"
 AT_ONCE = 16
 """Rows of standard input that `lmprog run` runs at once."""
+_OF_ONE_ROW = (OutputError, ContextError)
+"""Errors that say nothing about other rows."""
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, all else on standard error.")]
 
 app = typer.Typer(
     help="Compile typed LM programs into better ones, with proof of the gain.",
-    epilog=f"{DEBUG}=1 shows where an error comes from.",
+    epilog=f"{loop.DEBUG}=1 shows where an error comes from.",
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+lm_app = typer.Typer(help="Use LMs.")
+app.add_typer(lm_app, name="lm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,21 +81,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     0 done, 1 a bug or a failed check, 2 wrong use, data or key, 3 the baseline shipped, 4 the LM was lost,
     5 a cap was hit before any certificate, 130 interrupted.
     """
-    try:
-        code = get_command(app).main(
-            args=None if argv is None else list(argv), prog_name="lmprog", standalone_mode=False
-        )
-    except typer.TyperException as error:
-        return _failed(error, WRONG_USE)
-    except LmprogError as error:
-        return _failed(error, _code_of(error))
-    except BrokenPipeError:  # the reader of our output has left: nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BUG
-    except Exception:  # noqa: BLE001  a bug, ours or in the user's code: its traceback is what helps
-        traceback.print_exc()
-        return BUG
-    return code if isinstance(code, int) else DONE
+    args = sys.argv[1:] if argv is None else list(argv)
+    as_json = "--json" in args
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # whatever an LM wrote, it can be shown
+    with interruptible():
+        try:
+            with get_command(app).make_context("lmprog", args) as context:
+                code = context.command.invoke(context)
+            sys.stdout.flush()
+        except typer.Exit as done:
+            return DONE if done.exit_code == 0 else WRONG_USE
+        except BrokenPipeError as error:
+            unpipe()
+            return failed(error, as_json=False)
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  a bug, ours or of the user's code, is shown as one
+            return failed(error, as_json=as_json)
+        return code if isinstance(code, int) else DONE
 
 
 @app.callback(invoke_without_command=True)
@@ -118,56 +137,55 @@ def compile_command(
     data: Annotated[Path | None, typer.Option(help="Rows to use for the task's own, JSON Lines.")] = None,
     val: Annotated[Path | None, typer.Option(help="Validation rows, JSON Lines.  [default: part of --data]")] = None,
     holdout: Annotated[Path | None, typer.Option(help="Holdout rows, JSON Lines.  [default: part of --data]")] = None,
+    no_rows: Annotated[
+        bool, typer.Option("--no-rows", help="Keep what stands in rows out of the report and off the screen.")
+    ] = False,
     as_json: Json = False,
 ) -> Exit:
     """Search better instructions and demos for a task's program, and prove the gain.
 
     A killed or interrupted run goes on where it was with the same command; a finished one returns at once.
     """
-    console = console_on(sys.stderr if as_json else sys.stdout)
-    found = task_of(task)
-    program = program_of(found)
-    train, val_rows, holdout_rows = rows_given(found, program, data, val, holdout)
-    client, embedded = lm_of(
-        lm, embedded="tiny" in found.lms, why_not=f"the task {found.name} names no LM that it runs on"
-    )
-    job = Job(
-        program,
-        train=train,
-        val=val_rows,
-        holdout=holdout_rows,
-        metric=found.metric,
-        optimizer=optimizer,
-        lm=client,
-        proposer=proposer,
-        teacher=teacher,
-        judge=judge,
-        budget=budget_of(budget),
-        run_dir=run_dir,
-        seed=seed,
-        gate=gate,
-        concurrency=concurrency,
-    )
-    say(console, f"compiling {found.name}: {type(program).__name__} with {optimizer}, budget {budget}", "bold")
-    if embedded:
-        say(console, "on tiny, the embedded LM, as neither --lm nor LMPROG_LM names another")
-    progress = Progress(console)
-    try:
-        with progress:
-            result = loop.run(run_job(job, [progress]), instead="")
-    except LmprogError as error:
-        return _failed(error, _code_of(error, started=progress.heard > 0), saved=progress.heard > 0)
-    except KeyboardInterrupt:
-        print("interrupted. What was done is saved: the same command goes on from there.", file=sys.stderr)
-        return INTERRUPTED
-    if out is not None:
-        result.save(out)
-    finished_before = not progress.heard
-    tell_result(console, result, finished_before=finished_before, facts=RunDir(result.run_dir).facts())
-    if out is not None:
-        say(console, f"saved to  {out}")
-    if as_json:
-        print(json.dumps(_result_data(result, out), ensure_ascii=False, indent=2))
+    with _for_json(as_json) as standard_output:
+        console = console_on(sys.stdout)
+        found = task_of(task)
+        program = program_of(found)
+        train, val_rows, holdout_rows = rows_given(found, program, data, val, holdout)
+        client, embedded = lm_of(
+            lm, embedded="tiny" in found.lms, why_not=f"the task {found.name} names no LM that it runs on"
+        )
+        job = Job(
+            program,
+            train=train,
+            val=val_rows,
+            holdout=holdout_rows,
+            metric=found.metric,
+            optimizer=optimizer,
+            lm=client,
+            proposer=proposer,
+            teacher=teacher,
+            judge=judge,
+            budget=budget_of(budget),
+            run_dir=run_dir,
+            seed=seed,
+            gate=gate,
+            concurrency=concurrency,
+            no_rows=no_rows,
+        )
+        if out is not None:
+            check_out(out)
+        say(console, f"compiling {found.name}: {type(program).__name__} with {optimizer}, budget {budget}", "bold")
+        if embedded:
+            say(console, "on tiny, the embedded LM, as neither --lm nor LMPROG_LM names another")
+        result, finished_before = _compiled(job, console)
+        if out is not None:
+            result.save(out)
+        facts = RunDir(result.run_dir).facts()
+        tell_result(console, result, finished_before=finished_before, facts=facts, show_rows=not no_rows)
+        if out is not None:
+            say(console, f"saved to  {out}")
+        if as_json:
+            print_json(_result_data(result, out), standard_output, indent=2)
     return DONE if result.shipped == "compiled" else BASELINE
 
 
@@ -176,7 +194,7 @@ def show(artifact: Annotated[Path, typer.Argument(help="A file that compiling wr
     """Show what an artifact holds: program, certificate, instructions and demos, LMs, packages."""
     read = read_artifact(artifact)
     if as_json:
-        print(json.dumps(read.manifest, ensure_ascii=False, indent=2, sort_keys=True))
+        print_json(read.manifest, sys.stdout, indent=2)
     else:
         tell_artifact(console_on(sys.stdout), read.manifest, read.params, read.certificate)
 
@@ -195,29 +213,29 @@ def run(
     as_json: Json = False,
 ) -> Exit:
     """Run a compiled program on inputs, or on each line of JSON Lines from standard input."""
-    read = read_artifact(artifact)
-    if program is None and not _ships(read.manifest["program"]["type"]):
-        kind = read.manifest["program"]["type"]
-        raise InputError(
-            f"{artifact} is of the program {kind}, which lmprog does not ship: add --program path.py:FACTORY."
-        )
-    loaded: Program = load(artifact) if program is None else load(artifact, program_at(program))
-    recorded = read.manifest["lms"].get("task")
-    known = f"{artifact} was compiled for {recorded!r}, which is not an embedded LM"
-    client, _ = lm_of(lm, embedded=str(recorded).startswith("tiny"), why_not=known)
-    inputs = inputs_said(loaded, pairs or [], input_text)
-    if inputs is None and sys.stdin.isatty():
-        wanted = " ".join(f"{name}=VALUE" for name in inputs_of(loaded))
-        raise InputError(
-            f"there is nothing to run on. Write {wanted}, --input JSON, or send JSON Lines to standard input."
-        )
-    rows = iter([inputs]) if inputs is not None else inputs_on(sys.stdin, loaded)
-    code, several = DONE, inputs is None
-    with using(lm=client) if client is not None else using():
-        while batch := list(itertools.islice(rows, AT_ONCE)):
-            for outcome in loop.run(loop.gather([_run_row(loaded, row) for row in batch]), instead=""):
-                code = BUG if isinstance(outcome, OutputError) else code
-                _print_outcome(outcome, as_json=as_json, several=several)
+    with _for_json(as_json) as standard_output:
+        read = read_artifact(artifact)
+        if program is None and not _ships(read.manifest["program"]["type"]):
+            kind = read.manifest["program"]["type"]
+            raise InputError(
+                f"{artifact} is of the program {kind}, which lmprog does not ship: add --program path.py:FACTORY."
+            )
+        loaded: Program = load(artifact) if program is None else load(artifact, program_at(program))
+        recorded = read.manifest["lms"].get("task")
+        known = f"{artifact} was compiled for {recorded!r}, which is not an embedded LM"
+        example = str(recorded) if str(recorded).startswith("http") else EMBEDDED
+        client, _ = lm_of(lm, embedded=str(recorded).startswith(EMBEDDED), why_not=known, example=example)
+        inputs = inputs_said(loaded, pairs or [], input_text)
+        rows = iter([inputs]) if inputs is not None else _inputs_sent(loaded)
+        code, several = DONE, inputs is None
+        with using(lm=client) if client is not None else using():
+            while batch := list(itertools.islice(rows, AT_ONCE)):
+                for outcome in loop.run(loop.gather([_run_row(loaded, row) for row in batch]), instead=""):
+                    if isinstance(outcome, _OF_ONE_ROW):
+                        code = BUG
+                    elif isinstance(outcome, LmprogError):
+                        raise outcome
+                    _print_outcome(outcome, standard_output, as_json=as_json, several=several)
     return code
 
 
@@ -226,7 +244,7 @@ def tasks(as_json: Json = False) -> None:
     """List the tasks that can be compiled by name."""
     found = all_tasks()
     if as_json:
-        print(json.dumps([{"name": task.name, "about": task.about, "lms": task.lms} for task in found], indent=2))
+        print_json([{"name": task.name, "about": task.about, "lms": task.lms} for task in found], sys.stdout, indent=2)
     else:
         rows = [(task.name, task.about, ", ".join(task.lms) or "-") for task in found]
         tell_table(console_on(sys.stdout), ("task", "about", "runs on"), rows)
@@ -237,32 +255,48 @@ def optimizers(as_json: Json = False) -> None:
     """List the optimizers, as --optimizer takes them."""
     found = {name: (inspect.getdoc(type(named(name))) or "").partition("\n")[0] for name in names("optimizers")}
     if as_json:
-        print(json.dumps([{"name": name, "about": about} for name, about in found.items()], indent=2))
+        print_json([{"name": name, "about": about} for name, about in found.items()], sys.stdout, indent=2)
     else:
         tell_table(console_on(sys.stdout), ("optimizer", "about"), found.items())
 
 
-def _code_of(error: LmprogError, *, started: bool = False) -> Exit:
-    match error:
-        case CapReached():
-            return CAP_HIT
-        case MetricError() | OutputError():
-            return BUG
-        case LMError() if started:
-            return LM_LOST
-        case _:
-            return WRONG_USE
+@lm_app.command("serve")
+def lm_serve(
+    spec: Annotated[str, typer.Argument(help="Spec of the LM.")] = EMBEDDED,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 is every one of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any free one.")] = 8000,
+    key: Annotated[
+        str | None, typer.Option(envvar="LMPROG_SERVE_KEY", help="What clients have to send; none where it is not set.")
+    ] = None,
+) -> None:
+    """Answer OpenAI's chat protocol with an LM, the embedded one unless another is named, until Ctrl-C."""
+    from lmprog.serve import serve  # loads a web server, which is optional
+
+    serve(spec, host=host, port=port, key=key)
 
 
-def _failed(error: LmprogError | typer.TyperException, code: Exit, *, saved: bool = False) -> Exit:
-    """Say what was wrong; its first line is all that a log needs."""
-    if os.environ.get(DEBUG) and isinstance(error, LmprogError):
-        traceback.print_exception(error)
-    text = str(error) if isinstance(error, LmprogError) else f"{error.format_message()} See `lmprog --help`."
-    print(f"error: {text}", file=sys.stderr)
-    if saved:
-        print("What was done is saved: the same command goes on from there.", file=sys.stderr)
-    return code
+def _compiled(job: Job[Program], console: Console) -> tuple[CompileResult[Program], bool]:
+    """Compile, showing how it goes, and tell whether the run was finished before."""
+    ledger = Ledger()
+    progress = Progress(console, lambda: ledger.requested)
+    try:
+        with progress:
+            result = loop.run(run_job(job, [progress], ledger=ledger), instead="")
+    except BaseException as error:
+        if (progress.heard and isinstance(error, LMError | BrokenPipeError)) or isinstance(error, KeyboardInterrupt):
+            error.add_note(SAVED)
+        raise
+    return result, not progress.heard
+
+
+@contextmanager
+def _for_json(as_json: bool) -> Generator[TextIO]:
+    """Yield standard output, for JSON alone: what the user's code prints goes to standard error meanwhile."""
+    standard_output = sys.stdout
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        yield standard_output
 
 
 def _result_data(result: CompileResult[Any], out: Path | None) -> dict[str, Any]:
@@ -283,30 +317,45 @@ def _ships(kind: str) -> bool:
     return kind.partition(":")[0] == "lmprog.predict" or kind.startswith("lmprog.programs.")
 
 
+def _inputs_sent(program: Program) -> Iterator[dict[str, Any]]:
+    """Yield the inputs on each line of standard input, or raise InputError where there is no line."""
+    rows = iter(()) if sys.stdin is None or sys.stdin.isatty() else inputs_on(sys.stdin, program)
+    first = next(rows, None)
+    if first is None:
+        wanted = " ".join(f"{name}=VALUE" for name in inputs_of(program))
+        raise InputError(
+            f"there is nothing to run on: no line came on standard input. Write {wanted}, --input JSON, or send JSON Lines."
+        )
+    yield first
+    yield from rows
+
+
 async def _run_row(program: Program, inputs: dict[str, Any]) -> object:
+    """Return what the program gave, or the error: rows that went well are not lost with one that did not."""
     try:
         return await program.acall(**inputs)  # type: ignore[misc]
-    except OutputError as error:
+    except LmprogError as error:
         return error
 
 
-def _print_outcome(outcome: object, *, as_json: bool, several: bool) -> None:
-    if isinstance(outcome, OutputError):
-        print(f"error: {outcome}", file=sys.stderr)
+def _print_outcome(outcome: object, out: TextIO, *, as_json: bool, several: bool) -> None:
+    if isinstance(outcome, LmprogError):
+        said = error_data(outcome)
+        print(f"error: {said['message']}", file=sys.stderr)
         if as_json:
-            print(json.dumps({"error": str(outcome)}), flush=True)
+            print_json({"error": said}, out)
         return
     data = _plain(outcome)
     if as_json:
-        print(json.dumps(data, ensure_ascii=False), flush=True)
+        print_json(data, out)
         return
     if isinstance(data, dict):
         for name, value in cast("dict[str, Any]", data).items():
-            print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+            print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}", file=out)
     else:
-        print(data if isinstance(data, str) else json.dumps(data, ensure_ascii=False))
+        print(data if isinstance(data, str) else json.dumps(data, ensure_ascii=False), file=out)
     if several:
-        print(flush=True)
+        print(file=out, flush=True)
 
 
 def _plain(outcome: object) -> Any:

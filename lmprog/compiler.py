@@ -1,48 +1,48 @@
 """compile(): from a program, rows and a metric to a better program, with proof."""
 
+import asyncio
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, cast
 
 from lmprog import loop
 from lmprog.artifact import Artifact, read_artifact
-from lmprog.budget import Size, certificate_calls, estimate
+from lmprog.budget import Size
+from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
+from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fingerprint, row_key
-from lmprog.errors import CapReached, DataError, InputError
-from lmprog.evaluation import Evaluation, Room, run_rows
-from lmprog.events import Event, StageEnded
+from lmprog.errors import CapReached, DataError, LmprogError
+from lmprog.evaluation import Evaluation, Room, Run, run_rows
+from lmprog.events import PROBE, Event, StageEnded
 from lmprog.job import Job, check, clients_of, optimizer_name, run_path, settings_of, splits_of
 from lmprog.lint import secrets_of
-from lmprog.lm import shared_log
+from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Role, Spent
-from lmprog.lm.limit import Slots
+from lmprog.lm.limit import Slots, Urgency
 from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, check_params, inputs_of, params_of, with_params
-from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named
+from lmprog.narration import Logged
+from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named, searched
 from lmprog.params import Params
 from lmprog.report import Clock, Facts, render
 from lmprog.request import LM
 from lmprog.rundir import CALLS, REPORT, RESULT, RunDir, opened_before, write_atomically
-
-PROBED_ROWS = 4
-"""Training rows run first, to see that all works and how many calls a row takes."""
-
-PROBE = "probe"
-"""The first stage. Its end tells listeners that the LM answers, and the caps in calls (0: none)."""
+from lmprog.secrets import redact
 
 PROBE_OUTAGE_S = 15.0
 """How long the first calls wait for an LM that does not answer: it is wrong more often than down."""
 
-KEPT = 0.25
-"""The share of the caps in tokens, USD and seconds that the search leaves to the certificate; of calls it is counted."""
+NOTED_EVERY_S = 1.0
+"""How often run.json notes what the run has taken so far: so much of it a kill may cost the account."""
 
 _log = logging.getLogger("lmprog")
 
@@ -62,6 +62,7 @@ class CompileResult(Generic[M]):
     spent: Spent
     """What this process paid and requested; a finished run that is opened again has spent nothing."""
     seconds: float
+    """What this process took."""
     run_dir: Path
     artifact: Artifact
 
@@ -75,16 +76,23 @@ class CompileResult(Generic[M]):
         return self.artifact.save(path)
 
 
-async def run(job: Job[M], listeners: Sequence[Listener] = ()) -> CompileResult[M]:
-    """Compile, telling the listeners what happens."""
+async def run(job: Job[M], listeners: Sequence[Listener] = (), *, ledger: Ledger | None = None) -> CompileResult[M]:
+    """Compile, telling the listeners what happens; whoever gives the ledger can read it meanwhile."""
     check(job)
     optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
     settings = settings_of(job, optimizer, clients, splits)
     path = run_path(job, settings)
     with RunDir.opened(path, settings) as run_dir:
-        if run_dir.facts().get("finished") and (path / RESULT).exists():
+        facts = run_dir.facts()
+        if facts.get("finished") and (path / RESULT).exists() and facts.get("no_rows", False) == job.no_rows:
             return _finished(job, run_dir)
-        return await _Run(job, optimizer, clients, splits, run_dir, listeners).go()
+        try:
+            return await _Run(job, optimizer, clients, splits, run_dir, listeners, ledger or Ledger()).go()
+        except CapReached as cap:
+            raise CapReached(
+                f"{cap} What was done is kept in {path}: with a larger budget and `run_dir={str(path)!r}` the run goes on.",
+                cap=cap.cap,
+            ) from cap
 
 
 def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
@@ -114,123 +122,135 @@ class _Run(Generic[M]):
         splits: Splits,
         run_dir: RunDir,
         listeners: Sequence[Listener],
+        ledger: Ledger,
     ) -> None:
         self.job, self.optimizer, self.clients, self.splits = job, optimizer, clients, splits
         self.run_dir, self.listeners = run_dir, listeners
         self.baseline = params_of(job.program)
-        self.ledger = Ledger(Budget() if isinstance(job.budget, str) else job.budget)
+        self.ledger = ledger
+        facts = run_dir.facts()
+        self.before = Clock(facts.get("seconds", 0.0), facts.get("sent", 0), facts.get("usd", 0.0))
+        self.ledger.prices = prices()
+        self.ledger.resume(self.before.seconds)
+        cuts = Cuts(facts.get("cuts", {}), lambda noted: run_dir.note(cuts=noted))
+        rows = {part: len(getattr(splits, part)) for part in SHARES}
+        self.caps = Caps(ledger, job.budget, self.baseline, rows, cuts)
         self.room = Room.of(job.concurrency)
         self.started = time.monotonic()
 
     async def go(self) -> CompileResult[M]:
         """Search, certify, ship."""
-        with CallLog(self.run_dir.path / CALLS) as log, self.run_dir.journal() as journal:
-            slots = Slots(self.job.concurrency)
+        with CallLog(self.run_dir.path / CALLS, alone=True) as log, self.run_dir.journal() as journal:
+            around = partial(compose, log=log, slots=Slots(self.job.concurrency), shared=shared_log())
 
             def composed(outage_s: float) -> dict[Role, LM]:
                 return {
-                    role: compose(
-                        client,
-                        role=role,
-                        log=log,
-                        ledger=self.ledger,
-                        slots=slots,
-                        outage_s=outage_s,
-                        shared=shared_log(),
-                    )
+                    role: around(client, role=role, ledger=self.ledger, outage_s=outage_s)
                     for role, client in self.clients.items()
                 }
 
-            heard_by: tuple[Listener, ...] = (journal, *self.listeners)
+            heard_by: tuple[Listener, ...] = (journal, Logged(), *self.listeners)
 
             def emit(event: Event) -> None:
                 for listener in heard_by:
                     listener(event)
 
+            noting = asyncio.create_task(self._noting())
             try:
-                calls_per_row = await self._probe(composed(min(PROBE_OUTAGE_S, patience_s())))
+                short_s = min(PROBE_OUTAGE_S, patience_s())
+                calls_per_row = await self._probe(composed(short_s))
                 problem = self._problem(composed(patience_s()), calls_per_row, emit)
-                outcome = await self._search(problem)
+                beside, task = self.ledger.apart(self.caps.beside), self.clients["task"]
+                spare = around(task, role="task", ledger=beside, urgency=Urgency.SPARE, outage_s=short_s)
+                found = await loop.gather([self._search(problem), self._prepare(spare)])
+                outcome = cast("Outcome", found[0])
+                self.ledger.merge(beside)
                 certificate = await self._certify(problem, outcome)
             finally:
                 self.room.workers.close()
+                noting.cancel()
+                self._note_spent()
         return self._ship(certificate, outcome)
 
+    async def _noting(self) -> None:
+        while True:
+            await asyncio.sleep(NOTED_EVERY_S)
+            self._note_spent()
+
+    def _note_spent(self) -> Clock:
+        """Note what the run has taken so far, all its processes together: the next one goes on from there."""
+        sent = self.ledger.sent
+        clock = Clock(self.ledger.seconds, self.before.sent + sent.calls, self.before.usd + sent.usd)
+        self.run_dir.note(seconds=clock.seconds, sent=clock.sent, usd=clock.usd)
+        return clock
+
     def _problem(self, lms: Mapping[Role, LM], calls_per_row: float, emit: Listener) -> Problem:
-        """Fix the budget, and put together all that the optimizer may touch."""
-        reserve = certificate_calls(len(self.splits.holdout), calls_per_row)
-        calls = self._calls(calls_per_row, reserve)
-        self.run_dir.note(calls=calls, calls_per_row=calls_per_row, reserved=reserve)
-        measured = {"calls": calls or 0, "calls_per_row": calls_per_row, "reserved": reserve}
+        """Put together all that the optimizer may touch."""
+        calls, reserved = self.caps.calls, self.caps.reserved
+        self.run_dir.note(calls=calls, calls_per_row=calls_per_row, reserved=reserved)
+        measured = {"calls": calls or 0, "calls_per_row": calls_per_row, "reserved": reserved}
         emit(StageEnded(PROBE, measured, self.ledger.requested))
-        searchable = None if calls is None else calls - reserve
-        self._cap(searchable, 1 - KEPT)
         return Problem(
             program=self.job.program,
             train=self.splits.train,
             val=self.splits.val,
             metric=self.job.metric,
             seed=self.job.seed,
-            allowance=Allowance(self.ledger, searchable, calls_per_row),
+            allowance=Allowance(self.ledger, self.caps.searchable, calls_per_row),
             lms=lms,
             room=self.room,
             emit=emit,
             secrets=secrets_of((*self.splits.val, *self.splits.holdout), self.splits.train),
+            caps=self.caps,
         )
 
     async def _probe(self, lms: Mapping[Role, LM]) -> float:
-        """Run the program on a few rows, to see that all works, and return how many calls a row takes."""
+        """Run the program on a few rows, to see that all works; set the caps by it, and return how many calls a row takes.
+
+        Where there is a cap the first row runs alone, so that a budget too small for all of them is told what it takes.
+        """
         names = inputs_of(self.job.program)
         distinct = {row_key(row, names, None): row for row in self.splits.train}  # equal rows would be one call
         probed = list(distinct.values())[:PROBED_ROWS]
+        alone = 0 if self.ledger.budget == Budget() else 1
+        runs: list[Run] = []
+        row = NOTHING
         try:
-            (await self._evaluate(lms, self.baseline, probed)).checked()
+            for part in filter(None, (probed[:alone], probed[alone:])):
+                runs += (await self._evaluate(lms, self.baseline, part)).runs
+                row = Taken.mean(runs, self.ledger.spent.total_requested)
         except CapReached as cap:
-            if cap.cap != "calls":
-                raise
-            calls_per_row = max(1.0, self.ledger.requested / len(probed))  # or more, since the cap cut it short
-            self._calls(calls_per_row, certificate_calls(len(self.splits.holdout), calls_per_row))
+            self.caps.refuse(row, len(probed), cap)
             raise
-        if not self.ledger.requested:
+        Evaluation(tuple(runs)).checked()
+        if not row.calls:
             raise DataError(
                 f"{type(self.job.program).__name__} made no LM call on the first {len(probed)} rows, so there is nothing to compile."
             )
-        return self.ledger.requested / len(probed)
-
-    def _calls(self, calls_per_row: float, reserve: int) -> int | None:
-        """Return the cap on calls; InputError where not even baseline and certificate fit it."""
-        splits, budget = self.splits, self.job.budget
-        if isinstance(budget, str):
-            sizes = {"train": len(splits.train), "val": len(splits.val), "holdout": len(splits.holdout)}
-            return estimate(budget, predictors=len(self.baseline), calls_per_row=calls_per_row, **sizes).total
-        least = math.ceil(len(splits.val) * calls_per_row) + reserve + self.ledger.requested
-        if budget.calls is not None and budget.calls < least:
-            raise InputError(
-                f"budget={budget.calls} calls is too small: the program takes about {calls_per_row:g} calls a row, so scoring it on "
-                f"{len(splits.val)} validation rows and proving a gain on {len(splits.holdout)} holdout rows takes {least} calls before "
-                f'any search. Write `budget=lp.Budget(calls={3 * least})` or more, or `budget="light"`.'
-            )
-        return budget.calls
-
-    def _cap(self, calls: int | None, share: float) -> None:
-        """Set the caps that hold from now on: so many calls, and a share of the caps in tokens, USD and seconds."""
-        whole = Budget() if isinstance(self.job.budget, str) else self.job.budget
-        self.ledger.budget = Budget(
-            calls=calls,
-            tokens=None if whole.tokens is None else math.ceil(share * whole.tokens),
-            usd=None if whole.usd is None else share * whole.usd,
-            seconds=None if whole.seconds is None else share * whole.seconds,
-        )
+        self.caps.plan(row, len(probed))
+        return row.calls
 
     async def _search(self, problem: Problem) -> Outcome:
         """Search. A cap that leaves the optimizer without an answer leaves the program as it was."""
         before = self.ledger.requests()
         try:
-            outcome = await self.optimizer.search(problem, self.baseline)
+            outcome = await searched(self.optimizer, problem, self.baseline)
         except CapReached as cap:
             self.ledger.go_back(before)
             return Outcome(self.baseline, 0.0, 0.0, f"the cap on {cap.cap} was reached")
         return replace(outcome, params=check_params(self.job.program, outcome.params))
+
+    async def _prepare(self, lm: LM) -> None:
+        """Run the unmodified program on the holdout in slots that the search leaves idle: the proof needs its replies.
+
+        They are recorded, and nobody sees them before: nothing is scored. What fails here, the proof will meet again.
+        """
+        room, job = Room.of(self.job.concurrency), self.job
+        try:
+            with suppress(LmprogError):
+                await run_rows(job.program, self.baseline, self.splits.holdout, _unscored, lm=lm, judge=lm, room=room)
+        finally:
+            room.workers.close()
 
     async def _evaluate(self, lms: Mapping[Role, LM], params: Params, rows: Sequence[Row]) -> Evaluation:
         job = self.job
@@ -240,7 +260,7 @@ class _Run(Generic[M]):
         """Open the holdout: run baseline and winner on it, at once."""
         job, rows = self.job, self.splits.holdout
         facts = self.run_dir.facts()
-        self._cap(cast("int | None", facts["calls"]), 1.0)
+        self.caps.free()
         name = fingerprint(rows)
         opened = facts["opened_before"] if "opened_before" in facts else opened_before(self.run_dir.path, name)
         self.run_dir.note(holdout=name, opened_before=opened)
@@ -267,7 +287,7 @@ class _Run(Generic[M]):
             opened_before=opened,
         )
         for run in (*baseline.failures, *compiled.failures)[:1]:
-            _log.warning("a holdout row gave no prediction: %s (on %r)", run.failure, run.row)
+            _log.warning("%s", redact(f"a holdout row gave no prediction: {run.failure} (on {run.row!r})"))
         problem.ended("certificate", baseline=gain.baseline, compiled=gain.compiled, n=gain.n)
         return certificate
 
@@ -282,30 +302,33 @@ class _Run(Generic[M]):
             params=params,
             events=self.run_dir.events(),
             stopped=outcome.stopped,
+            rows=not job.no_rows,
         )
         artifact = Artifact.made(
             with_params(job.program, params),
             baseline=self.baseline,
             lms={role: client.name for role, client in self.clients.items()},
             certificate=certificate,
-            report=render(facts),
+            report=redact(render(facts)),
         )
         artifact.save(self.run_dir.path / RESULT)
-        seconds, spent = time.monotonic() - self.started, self.ledger.spent
-        clock = Clock(seconds=seconds, sent=spent.total_sent.calls, usd=spent.total_sent.usd)
-        write_atomically(self.run_dir.path / REPORT, render(facts, clock).encode())
-        self.run_dir.note(finished=True, seconds=seconds, sent=spent.total_sent.calls, usd=spent.total_sent.usd)
+        write_atomically(self.run_dir.path / REPORT, redact(render(facts, self._note_spent())).encode())
+        self.run_dir.note(finished=True, no_rows=job.no_rows)
         return CompileResult(
             artifact.bind(job.program),
             params,
             self.baseline,
             certificate,
             certificate.shipped,
-            spent,
-            seconds,
+            self.ledger.spent,
+            time.monotonic() - self.started,
             self.run_dir.path,
             artifact,
         )
+
+
+async def _unscored(row: Row, prediction: object) -> float:
+    return 0.0
 
 
 def compile(

@@ -3,18 +3,21 @@
 import codecs
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
 from typing import Any, cast
 
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import SchemaError, to_jsonable_python
 
 from lmprog.errors import DataError
-from lmprog.module import Program, inputs_of, required_inputs_of
+from lmprog.module import Program, input_types_of, inputs_of, required_inputs_of
 from lmprog.request import canonical_json
+from lmprog.signature import type_name
 
 Row = Mapping[str, Any] | BaseModel
 """An example as the user gave it: a dict or a pydantic object. Its inputs are the fields that `forward` names."""
@@ -22,6 +25,9 @@ Row = Mapping[str, Any] | BaseModel
 SHARES = {"train": 0.4, "val": 0.3, "holdout": 0.3}
 LEAST_HOLDOUT = 30
 """Fewer rows cannot resolve any gain that is worth shipping."""
+_SHOWN = 200
+"""Characters of a value that an error shows."""
+_ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +57,29 @@ def read_rows(rows: Iterable[Any], program: Program, *, what: str) -> tuple[Row,
 
     Rows are dicts or pydantic objects, in a list, a `datasets.Dataset` or any other iterable.
     """
-    needed, read = required_inputs_of(program), tuple(rows)
     if not inputs_of(program):
         raise DataError(
             f"{type(program).__name__} names no input, so that nothing of a row would reach it. Name in `forward` the "
             f"fields of a row that it reads: `def forward(self, question: str)`."
         )
+    read = _listed(rows, what)
     if not read:
-        raise DataError(f"`{what}` is empty. Give at least one row with {_names(inputs_of(program))}.")
+        used_up = " An iterator gives its rows only once: give a list." if isinstance(rows, Iterator) else ""
+        raise DataError(f"`{what}` is empty. Give at least one row with {_names(inputs_of(program))}.{used_up}")
+    needed, types = required_inputs_of(program), _checked_types(program)
     for number, row in enumerate(read):
+        where = f"`{what}`, row {number}"
         if not isinstance(row, (Mapping, BaseModel)):
-            raise DataError(f"`{what}`, row {number}: {row!r} is neither a dict nor a pydantic object.")
-        missing = [name for name in needed if name not in fields_in(cast("Row", row))]
+            raise DataError(f"{where}: {_shown(row)} is neither a dict nor a pydantic object.")
+        values = fields_in(cast("Row", row))
+        missing = [name for name in needed if name not in values]
         if missing:
-            have = sorted(fields_in(cast("Row", row)))
             raise DataError(
-                f"`{what}`, row {number} has no {_names(missing)}, which {type(program).__name__} takes. It has {_names(have)}."
+                f"{where} has no {_names(missing)}, which {type(program).__name__} takes. It has {_names(sorted(values))}."
             )
+        for name, (kind, adapter) in types.items():
+            if name in values:
+                _check_value(values[name], kind, adapter, f"{where}, `{name}`", type(program).__name__)
     return cast("tuple[Row, ...]", read)
 
 
@@ -76,7 +88,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     try:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}.") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}. Give a file of JSON Lines, one row a line."
+        ) from None
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(content.split(b"\n"), start=1):  # other line ends may stand inside a JSON text
         if not line.strip():
@@ -85,7 +99,9 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         try:
             row = json.loads(line.decode())
         except ValueError as error:
-            raise DataError(f"{path}, line {number} is not JSON in UTF-8 ({error}): {shown}.") from None
+            raise DataError(
+                f"{path}, line {number} is not JSON in UTF-8 ({error}): {shown}. Write one row a line, as {{...}}."
+            ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number} is not an object: {shown}. Write one row a line, as {{...}}.")
         rows.append(cast("dict[str, Any]", row))
@@ -140,6 +156,57 @@ def fingerprint(rows: Sequence[Row]) -> str:
     """Return 16 hex digits that name rows by content and order."""
     text = canonical_json([{name: _plain(value, name, row) for name, value in fields_in(row).items()} for row in rows])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _listed(rows: object, what: str) -> tuple[Any, ...]:
+    """Return rows as a tuple, or raise DataError where what was given is no rows."""
+    given = rows  # a checker narrows `rows` to types with unknown parts
+    if isinstance(rows, (str, bytes, Path)):
+        instead = "Read a file of JSON Lines with `[json.loads(line) for line in open(path)]`"
+    elif isinstance(rows, Mapping):
+        some = next(iter(cast("Mapping[object, object]", rows)), "...")
+        instead = f"Give a list of rows: `[row]` of one row, or `...[{some!r}]` of several parts"
+    elif isinstance(rows, BaseModel):
+        instead = "Give a list of rows"
+    elif isinstance(rows, Splits):
+        instead = "Write `train=splits.train, val=splits.val, holdout=splits.holdout`"
+    elif type(rows).__module__.startswith("pandas"):
+        instead = 'Write `frame.to_dict("records")`'
+    elif not isinstance(rows, Iterable) and not callable(getattr(rows, "__getitem__", None)):
+        instead = "Give a list of dicts or of pydantic objects"
+    else:
+        return tuple(cast("Iterable[Any]", rows))
+    raise DataError(f"`{what}` is {_shown(given)}, and no list of rows. {instead}.")
+
+
+def _checked_types(program: Program) -> dict[str, tuple[object, TypeAdapter[Any]]]:
+    """Return the types of inputs whose values can be checked, and how."""
+    adapters: dict[str, tuple[object, TypeAdapter[Any]]] = {}
+    for name, kind in input_types_of(program).items():
+        try:
+            adapters[name] = (kind, TypeAdapter(kind, config=_ANY_CLASS))
+        except (PydanticUserError, PydanticSchemaGenerationError, SchemaError, TypeError):
+            with suppress(PydanticUserError, PydanticSchemaGenerationError, SchemaError, TypeError):
+                adapters[name] = (kind, TypeAdapter(kind))  # a model brings its own configuration
+    return adapters
+
+
+def _check_value(value: object, kind: object, adapter: TypeAdapter[Any], where: str, program: str) -> None:
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        inside = "".join(f"[{step!r}]" for step in fault["loc"])
+        raise DataError(
+            f"{where} is {_shown(value)}, and {program} takes {type_name(kind)}: {inside}{': ' if inside else ''}{fault['msg']}."
+        ) from None
+    except TypeError:  # such as a protocol that cannot be asked about
+        return
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _bounds(parts: Sequence[str], whole: float, rows: int) -> list[tuple[str, float]]:

@@ -68,11 +68,14 @@ class AuthError(LMError):
 
 
 class UnavailableError(LMError):
-    """Outage, timeout or rate limit: another attempt may succeed, after `retry_after_s` where the provider said so."""
+    """Outage, timeout or rate limit: another attempt may succeed, after `retry_after_s` where the provider said so.
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+    `refused` says that the provider did no work on this one, as with "too many requests": it cost no tokens.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, refused: bool = False) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.refused = retry_after_s, refused
 
 
 class ContextError(LMError):

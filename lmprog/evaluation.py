@@ -2,9 +2,10 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from lmprog import loop, scope
 from lmprog.data import Row, inputs_in, read_rows
@@ -19,21 +20,29 @@ from lmprog.errors import (
     OutputError,
     ScopeError,
 )
-from lmprog.lm import client_of, default_lm, shared_log
+from lmprog.lm import client_of, default_lm, prices, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Spent
 from lmprog.lm.limit import Slots
 from lmprog.lm.specs import from_spec
-from lmprog.metrics import Metric, Score, takes_trace, to_score
-from lmprog.module import Program, bind, bound, inputs_of, params_of
+from lmprog.metrics import Metric, Score, check_metric, takes_trace, to_score
+from lmprog.module import Program, bind, check_program, inputs_of, is_sync, params_of
 from lmprog.params import Params
 from lmprog.request import LM, Request, Response
 from lmprog.scope import Step
-from lmprog.statistics import Interval, mean_interval
+
+if TYPE_CHECKING:
+    from lmprog.statistics import Interval
+
+T = TypeVar("T")
 
 MOSTLY = 0.5
 """When more than this share of the rows ends in exceptions of the program's own code, the program is broken."""
+
+
+ROWS_A_CALL = 2
+"""Rows at once for each call that may be in flight: while one row reads its reply, the call of another takes the slot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +78,10 @@ class Evaluation:
         return sum(self.scores) / len(self.runs)
 
     @property
-    def interval(self) -> Interval:
+    def interval(self) -> "Interval":
         """95% bootstrap interval of the mean over rows."""
+        from lmprog.statistics import mean_interval  # loads numpy, which to run a program takes none of
+
         return mean_interval(self.scores)
 
     @property
@@ -98,11 +109,20 @@ class Room:
 
     workers: loop.Workers
     rows: asyncio.Semaphore
+    size: int
+    """How many rows at once."""
 
     @staticmethod
     def of(concurrency: int) -> "Room":
-        """Return a room for `concurrency` rows at once."""
-        return Room(loop.Workers(concurrency), asyncio.Semaphore(concurrency))
+        """Return a room for the rows that keep so many calls in flight."""
+        rows = ROWS_A_CALL * concurrency
+        return Room(loop.Workers(rows), asyncio.Semaphore(rows), rows)
+
+
+def check_concurrency(value: object) -> None:
+    """Refuse what is no number of rows at once: InputError."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"concurrency={value!r}: write how many rows run at once, 1 or more, such as concurrency=16.")
 
 
 async def run_rows(
@@ -122,11 +142,20 @@ async def run_rows(
     LM, wrong key, a cap) is raised, even where the program or the metric caught it, and no call is left under way.
     """
     watched, judging = _Watched(lm), _Watched(judge)
-    surroundings = _Surroundings(
-        bind(program, params), inputs_of(program), watched, metric, takes_trace(metric), judging, room, sample
+    binding, here = bind(program, params), scope.current()
+    run_in = here._replace(
+        lm=watched, sample=sample, workers=room.workers, depth=0, binding=binding, region=binding.root, outer=here
     )
+    judge_in = here._replace(
+        lm=judging, sample=0, workers=room.workers, depth=1, trace=None
+    )  # 0 is the metric's thread
+    surroundings = _Surroundings(
+        program, inputs_of(program), run_in, watched, metric, takes_trace(metric), judge_in, judging, room.workers
+    )
+    run = _run_in_thread if is_sync(program) and not inspect.iscoroutinefunction(metric) else _run
     try:
-        return Evaluation(tuple(await loop.gather([_run(surroundings, row) for row in rows])))
+        runs = await loop.gather((_in_room(room, partial(run, surroundings, row)) for row in rows), at_once=room.size)
+        return Evaluation(tuple(runs))
     finally:
         await watched.shut()
         await judging.shut()
@@ -163,13 +192,16 @@ def evaluate(
 async def _evaluate(
     program: Program, rows: Iterable[Row], metric: Metric, lm: LM | str | None, concurrency: int
 ) -> Evaluation:
+    check_program(program)
+    check_metric(metric)
+    check_concurrency(concurrency)
     checked = read_rows(rows, program, what="rows")
     given = from_spec(lm) if lm is not None else scope.current().lm or default_lm()
     if given is None:
         raise ScopeError(
             'there is no LM to evaluate with: write `lp.evaluate(..., lm="tiny")`, or `lp.configure(lm=...)`.'
         )
-    ledger, slots = Ledger(Budget()), Slots(concurrency)
+    ledger, slots = Ledger(Budget(), prices=prices()), Slots(concurrency)
     with CallLog(None) as log:
         client = client_of(given)
         composed = compose(client, role="task", log=log, ledger=ledger, slots=slots, shared=shared_log())
@@ -217,6 +249,13 @@ class _Watched:
         finally:
             self._calls.discard(task)
 
+    def check(self) -> None:
+        """Raise the fault, or CancelledError once the evaluation is over."""
+        if self.fault is not None:
+            raise self.fault
+        if not self._open:
+            raise asyncio.CancelledError
+
     async def shut(self) -> None:
         """End the calls under way and refuse all others."""
         self._open = False
@@ -229,39 +268,101 @@ class _Watched:
 
 @dataclass(frozen=True, slots=True)
 class _Surroundings:
-    binding: scope.Binding
+    program: Program
     inputs: tuple[str, ...]
+    run_in: scope.Scope
     lm: _Watched
     metric: Metric
     with_trace: bool
+    judge_in: scope.Scope
     judge: _Watched
-    room: Room
-    sample: int
+    workers: loop.Workers
+
+
+async def _in_room(room: Room, run: Callable[[], Coroutine[Any, Any, Run]]) -> Run:
+    async with room.rows:
+        return await run()
 
 
 async def _run(around: _Surroundings, row: Row) -> Run:
-    trace = scope.Trace()
-    workers = around.room.workers
-    async with around.room.rows:
-        with (
-            scope.scoped(lm=around.lm, trace=trace, sample=around.sample, workers=workers, depth=0),
-            bound(around.binding),
-        ):
-            prediction: Any = None
-            failure: _Failure | None = None
-            try:
-                prediction = await cast("Any", around.binding.program).acall(**inputs_in(row, around.inputs))
-            except Exception as error:  # noqa: BLE001  the user's own code: one row's failure is data
-                failure = _failure_of(error)
-        if around.lm.fault is not None:
-            raise around.lm.fault
-        if failure is not None:
-            return Run(row, None, Score(0.0, feedback=failure.text), trace.steps, failure.text, failure.bug)
-        with scope.scoped(lm=around.judge, trace=None, sample=0, workers=workers, depth=1):  # 0 is the metric's thread
-            score = await _measure(around, row, prediction, trace.steps)
-        if around.judge.fault is not None:
-            raise around.judge.fault
-        return Run(row, prediction, score, trace.steps)
+    """Run one row, in a task of its own."""
+    trace, failure, prediction = scope.Trace(), None, None
+    scope.enter(around.run_in._replace(trace=trace))
+    try:
+        prediction = await cast("Any", around.program).acall(**inputs_in(row, around.inputs))
+    except Exception as error:  # noqa: BLE001  the user's own code: one row's failure is data
+        failure = _failure_of(error)
+    around.lm.check()
+    if failure is not None:
+        return _failed(row, trace, failure)
+    scope.enter(around.judge_in)
+    try:
+        value = await _measured(around, row, prediction, trace)
+    except Exception as error:
+        fault = _metrics_fault(around, row, prediction, error)
+        if fault is error:
+            raise
+        raise fault from error
+    around.judge.check()
+    return Run(row, prediction, to_score(value, row, prediction), trace.steps)
+
+
+async def _run_in_thread(around: _Surroundings, row: Row) -> Run:
+    """Run a sync program and a sync metric, both in one thread: a change of threads takes longer than most metrics."""
+    return await around.workers.run(partial(_run_sync, around, row), 0)
+
+
+def _run_sync(around: _Surroundings, row: Row) -> Run:
+    trace, failure, prediction = scope.Trace(), None, None
+    scope.enter(around.run_in._replace(trace=trace, depth=1))
+    try:
+        prediction = cast("Any", around.program)(**inputs_in(row, around.inputs))
+    except Exception as error:  # noqa: BLE001  as above
+        failure = _failure_of(error)
+    around.lm.check()
+    if failure is not None:
+        return _failed(row, trace, failure)
+    scope.enter(around.judge_in)
+    try:
+        value = _measure(around, row, prediction, trace)
+        value = loop.run(_awaited(value), instead="") if inspect.isawaitable(value) else value
+    except Exception as error:
+        fault = _metrics_fault(around, row, prediction, error)
+        if fault is error:
+            raise
+        raise fault from error
+    around.judge.check()
+    return Run(row, prediction, to_score(value, row, prediction), trace.steps)
+
+
+def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: Exception) -> Exception:
+    """Return what a metric's exception means: a systemic fault, which it may have hidden, or a bug of the metric."""
+    if around.judge.fault is not None:
+        return around.judge.fault
+    if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
+        return error
+    what = str(error) if isinstance(error, MetricError) else f"the metric raised {type(error).__name__}: {error}"
+    return MetricError(f"{what} (on the row {row!r} with the prediction {prediction!r})")
+
+
+async def _measured(around: _Surroundings, row: Row, prediction: Any, trace: scope.Trace) -> Any:
+    if inspect.iscoroutinefunction(around.metric):
+        return await _measure(around, row, prediction, trace)
+    value = await around.workers.run(partial(_measure, around, row, prediction, trace), 0)
+    return await value if inspect.isawaitable(value) else value
+
+
+def _measure(around: _Surroundings, row: Row, prediction: Any, trace: scope.Trace) -> Any:
+    measure = cast("Any", around.metric)
+    return measure(row, prediction, trace=trace.steps) if around.with_trace else measure(row, prediction)
+
+
+async def _awaited(value: Awaitable[T]) -> T:
+    return await value
+
+
+def _failed(row: Row, trace: scope.Trace, failure: "_Failure") -> Run:
+    return Run(row, None, Score(0.0, feedback=failure.text), trace.steps, failure.text, failure.bug)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,22 +393,3 @@ def _failure_of_one(error: Exception) -> _Failure:
     if isinstance(error, LmprogError) and not isinstance(error, InputError):
         raise error
     return _Failure(f"{type(error).__name__}: {error}", bug=True)
-
-
-async def _measure(around: _Surroundings, row: Row, prediction: Any, trace: tuple[Step, ...]) -> Score:
-    measure = cast("Any", around.metric)
-    more = {"trace": trace} if around.with_trace else {}
-    try:
-        if inspect.iscoroutinefunction(measure):
-            value = await measure(row, prediction, **more)
-        else:
-            value = await around.room.workers.run(lambda: measure(row, prediction, **more), 0)
-            value = await value if inspect.isawaitable(value) else value
-    except Exception as error:
-        if around.judge.fault is not None:
-            raise around.judge.fault from error
-        if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
-            raise
-        what = str(error) if isinstance(error, MetricError) else f"the metric raised {type(error).__name__}: {error}"
-        raise MetricError(f"{what} (on the row {row!r} with the prediction {prediction!r})") from error
-    return to_score(value, row, prediction)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from lmprog.params import Params
 
+PROBE = "probe"
+"""The first stage. Its end tells listeners that the LM answers, and the caps in calls (0: none)."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoundStarted:

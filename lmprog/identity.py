@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any, cast
 
+from lmprog.secrets import is_key
+
 _PLAIN = (str, int, float, bool, bytes, complex, type(None), type(...))
 _INSTALLED = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
@@ -16,7 +18,7 @@ def identity_of(thing: object) -> str:
 
     Followed are functions, classes and constants of the user's own modules, through names, closures, defaults and
     attributes. Of installed packages and of lmprog only the names count. The same in every process of one version of
-    Python: nothing here names a place in memory, and no order depends on a hash.
+    Python: nothing here names a place in memory, and no order depends on a hash. Keys do not count: they may change.
     """
     walk = _Walk()
     walk.add(thing, root=True)
@@ -69,14 +71,14 @@ class _Walk:
         self._add_all("function", function.__code__, cells, function.__defaults__, function.__kwdefaults__)
         known = cast("Mapping[str, object]", function.__globals__)
         for name in sorted(_names_in(function.__code__)):
-            if name in known:
+            if name in known and not is_key(name, known[name]):
                 self._add_all(f"global {name}", known[name])
 
     def _add_class(self, kind: type) -> None:
         for base in kind.__bases__:
             self.add(base)
         for name, value in cast("Mapping[str, object]", vars(kind)).items():
-            if not name.startswith("__") or _is_code(value):
+            if (not name.startswith("__") or _is_code(value)) and not is_key(name, value):
                 self._add_all(f"attribute {name}", value)
 
     def _add_object(self, thing: object) -> None:
@@ -86,7 +88,7 @@ class _Walk:
         ours = {name for kind in type(thing).__mro__ if not _is_users(kind.__module__) for name in vars(kind)}
         if _is_users(type(thing).__module__):
             for name, value in held.items():
-                if name not in ours:
+                if name not in ours and not is_key(name, value):
                     self._add_all(f"attribute {name}", value)
 
 

@@ -1,13 +1,15 @@
 """A job: what `compile()` was asked for, checked, and told apart from every other job."""
 
 import hashlib
+import inspect
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from os import PathLike
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, NoneType
 from typing import Any, Generic, cast, get_args
 
 from lmprog import loop, scope
@@ -16,15 +18,17 @@ from lmprog.budget import MOST_VAL, Size
 from lmprog.certificate import Gate
 from lmprog.data import LEAST_HOLDOUT, SHARES, Splits, fingerprint, read_rows, split
 from lmprog.errors import CapabilityError, DataError, InputError, ScopeError
+from lmprog.evaluation import check_concurrency
 from lmprog.identity import identity_of
 from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Budget, Role
 from lmprog.lm.specs import from_spec
-from lmprog.metrics import Metric
-from lmprog.module import M, Module, params_of, predictors
+from lmprog.metrics import Metric, check_metric
+from lmprog.module import M, Module, Program, check_program, params_of, predictors
 from lmprog.optimizer import Optimizer
-from lmprog.predict import Predict
+from lmprog.registry import names
 from lmprog.request import LM
+from lmprog.secrets import is_key, keep_secret, redact, redact_code
 
 PLAIN = (str, int, float, bool)
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -50,25 +54,65 @@ class Job(Generic[M]):
     gate: Gate = "no-harm"
     group: str | None = None
     concurrency: int = loop.DEFAULT_CONCURRENCY
+    no_rows: bool = False
+    """Whether to keep what stands in rows out of the report: it then shows no demo."""
 
 
 def check(job: Job[M]) -> None:
     """Refuse at once what would only fail at the end of a run."""
-    program = cast("object", job.program)  # a checker knows it for a program; not everybody has one
-    if not isinstance(program, (Module, Predict)):
-        hint = f": write {program.__name__}(...)" if isinstance(program, type) else ""
-        raise InputError(f"the program is {program!r}, not a Module or Predict that could run{hint}.")
+    check_program(job.program)
+    _keep_keys(job.program)
     if not predictors(job.program):
         raise InputError(
             f"{type(job.program).__name__} has no predictor in its attributes, so there is nothing to compile. Make its "
             f"predictors in `__init__`: `self.answer = lp.Predict(...)`."
         )
-    if not callable(job.metric):
-        raise InputError(f"the metric is {job.metric!r}: write a function of (row, prediction).")
+    check_metric(job.metric)
+    _check_optimizer(job.optimizer)
+    check_concurrency(job.concurrency)
     if job.gate not in get_args(Gate):
         raise InputError(f"gate={job.gate!r} is unknown: write one of {list(get_args(Gate))}.")
-    if not isinstance(job.budget, Budget) and job.budget not in MOST_VAL:
+    if not isinstance(job.budget, Budget) and job.budget not in list(MOST_VAL):
         raise InputError(f"budget={job.budget!r} is unknown: write one of {list(MOST_VAL)}, or lp.Budget(calls=...).")
+    seed, run_dir, group = cast("tuple[object, object, object]", (job.seed, job.run_dir, job.group))
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed={seed!r}: a seed is a whole number from 0 on, such as seed=1.")
+    if not isinstance(run_dir, (str, PathLike, NoneType)):
+        raise InputError(f'run_dir={run_dir!r} is no path: write run_dir="runs/mine", or leave it out.')
+    if not isinstance(group, (str, NoneType)):
+        raise InputError(
+            f'group={group!r}: write the name of the field whose rows belong together, as group="document".'
+        )
+
+
+def _keep_keys(program: Program, around: tuple[object, ...] = ()) -> None:
+    """Note the keys in a program's attributes, so that they are hidden wherever they would be written."""
+    for name, part in vars(program).items():
+        if is_key(name, part):
+            keep_secret(part)
+        elif isinstance(part, Module) and part not in around:
+            _keep_keys(part, (*around, program))
+
+
+def _check_optimizer(optimizer: object) -> None:
+    if isinstance(optimizer, str):
+        return
+    if isinstance(optimizer, type):
+        name = optimizer.__name__
+        raise InputError(f"the optimizer is the class {name}: write `optimizer={name}(...)`, an object made of it.")
+    search = getattr(optimizer, "search", None)
+    if not callable(search):
+        raise InputError(
+            f"the optimizer is {optimizer!r}, which has no `async def search(self, problem, params)`. Write it, or name one "
+            f"of {', '.join(names('optimizers'))}."
+        )
+    try:
+        inspect.signature(search).bind(None, None)
+    except TypeError as error:
+        raise InputError(
+            f"`search` of {type(optimizer).__name__} cannot be called with (problem, params): {error}. Write "
+            f"`async def search(self, problem, params)`."
+        ) from None
 
 
 def clients_of(job: Job[M]) -> dict[Role, LM]:
@@ -97,11 +141,11 @@ def clients_of(job: Job[M]) -> dict[Role, LM]:
 
 def splits_of(job: Job[M]) -> Splits:
     """Read, check and split the rows; DataError where the holdout could not prove anything."""
+    train = read_rows(job.train, job.program, what="train")
     given = {
         part: None if rows is None else read_rows(rows, job.program, what=part)
         for part, rows in (("val", job.val), ("holdout", job.holdout))
     }
-    train = read_rows(job.train, job.program, what="train")
     splits = split(job.program, train, given["val"], given["holdout"], seed=job.seed, group=job.group)
     if len(splits.holdout) < LEAST_HOLDOUT and job.gate != "none":
         share = SHARES["holdout"] / (1 if job.val is None else SHARES["train"] + SHARES["holdout"])
@@ -154,16 +198,20 @@ def _describe(thing: object) -> str:
     """Return a name for a metric or optimizer that a person knows, and its identity."""
     if isinstance(thing, FunctionType):
         return f"{thing.__module__}:{thing.__qualname__} {identity_of(thing)}"
-    return f"{_ADDRESS.sub('', repr(thing))} {identity_of(thing)}"
+    return f"{redact_code(_ADDRESS.sub('', repr(thing)))} {identity_of(thing)}"
 
 
 def _values(value: object, around: tuple[object, ...] = ()) -> Any:
     """Return the plain values that a program's modules were made with, such as a number of hops, for a person to read."""
     if not isinstance(value, Module):
-        return value if isinstance(value, PLAIN) else None
+        return redact(value) if isinstance(value, str) else value if isinstance(value, PLAIN) else None
     own = {name: part for name, part in vars(value).items() if name not in vars(Module) and part not in around}
     around = (*around, value)
-    return {name: _values(part, around) for name, part in own.items() if isinstance(part, (*PLAIN, Module))}
+    return {
+        name: _values(part, around)
+        for name, part in own.items()
+        if isinstance(part, (*PLAIN, Module)) and not is_key(name, part)
+    }
 
 
 def _slug(name: str) -> str:

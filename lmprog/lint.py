@@ -8,7 +8,7 @@ from typing import cast
 from pydantic import BaseModel
 
 from lmprog.data import Row, fields_in
-from lmprog.formats.chat import LAYOUT
+from lmprog.formats import chat, json, xml
 from lmprog.params import Params, PredictorParams
 
 MOST_CHARACTERS = 6000
@@ -17,6 +17,7 @@ GRAM = 8
 """A prompt that shares so many words in a row with a row kept for scoring quotes it."""
 
 _WORD = re.compile(r"\w+")
+_LAYOUTS = (chat.LAYOUT, json.LAYOUT, xml.LAYOUT)
 
 
 def faults(params: Params, secrets: frozenset[int], *, written: Params) -> list[str]:
@@ -31,7 +32,7 @@ def faults(params: Params, secrets: frozenset[int], *, written: Params) -> list[
         for text in dict.fromkeys(text for text in _texts(value) if text not in own):
             if len(text) > MOST_CHARACTERS:
                 found.append(f"`{path}`: the text has {len(text)} characters, more than {MOST_CHARACTERS}")
-            if LAYOUT in text or "[[ " in text:
+            if "[[ " in text or any(layout in text for layout in _LAYOUTS):
                 found.append(f"`{path}`: the text holds marks of the layout, which would be read as fields")
             if secrets and not secrets.isdisjoint(grams([text])):
                 found.append(f"`{path}`: the text quotes {GRAM} words in a row from a row that is kept for scoring")

@@ -5,21 +5,35 @@ and blocks its own thread, so that sync programs work anywhere, in notebooks too
 """
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent import futures
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast
 
-from lmprog.errors import ScopeError
+from lmprog.errors import LmprogError, ScopeError
 
 T = TypeVar("T")
 
 DEFAULT_CONCURRENCY = 16
 CLEANUP_S = 30.0
 """How long an interrupted sync call waits for its coroutine to save what it has."""
+
+DEBUG = "LMPROG_DEBUG"
+"""The environment variable that, when set, leaves tracebacks as they are."""
+_INTERNAL = tuple(
+    str(file).removesuffix("__init__.py")
+    for file in (Path(__file__).parent, asyncio.__file__, futures.__file__, contextlib.__file__)
+)
+"""Frames of these files say nothing about the mistake that an LmprogError tells of."""
 
 
 class Workers:
@@ -31,20 +45,72 @@ class Workers:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._levels: dict[int, _Level] = {}
 
     async def run(self, work: Callable[[], T], depth: int) -> T:
         """Run `work` in a thread, in a copy of the caller's context. Called on the background loop only."""
-        pool = self._pools.get(depth)
-        if pool is None:
-            pool = self._pools[depth] = ThreadPoolExecutor(self._threads, thread_name_prefix=f"lmprog-{depth}")
-        context = contextvars.copy_context()
-        return await asyncio.get_running_loop().run_in_executor(pool, lambda: context.run(work))
+        level = self._levels.get(depth)
+        if level is None:
+            level = self._levels[depth] = _Level(self._threads, f"lmprog-{depth}")
+        return await level.run(work)
 
     def close(self) -> None:
         """Let running work finish and give the threads back."""
-        for pool in self._pools.values():
-            pool.shutdown(wait=False, cancel_futures=True)
+        for level in self._levels.values():
+            level.close()
+
+
+_Reply = asyncio.Future[Any]
+_Job = tuple[asyncio.AbstractEventLoop, contextvars.Context, Callable[[], Any], _Reply]
+
+
+class _Level:
+    """Threads, begun as work needs them. To and from them takes half as long as with a ThreadPoolExecutor."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most, self._name = most, name
+        self._threads = self._unfinished = 0
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+
+    async def run(self, work: Callable[[], T]) -> T:
+        home = asyncio.get_running_loop()
+        reply: asyncio.Future[T] = home.create_future()
+        self._unfinished += 1
+        if self._unfinished > self._threads < self._most:
+            self._threads += 1
+            threading.Thread(target=self._do_jobs, name=self._name, daemon=True).start()
+        self._jobs.put((home, contextvars.copy_context(), work, reply))
+        return await reply
+
+    def close(self) -> None:
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def _do_jobs(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            home, context, work, reply = job
+            result = error = None
+            if not reply.cancelled():
+                try:
+                    result = context.run(work)
+                except BaseException as raised:  # noqa: BLE001  who waits for the reply raises it
+                    error = raised
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                home.call_soon_threadsafe(self._end, reply, result, error)
+            del job, home, context, work, reply, result, error  # what an idle thread held would not be freed
+
+    def _end(self, reply: _Reply, result: object, error: BaseException | None) -> None:
+        self._unfinished -= 1
+        if reply.cancelled():
+            return
+        if error is None:
+            reply.set_result(result)
+        elif isinstance(error, asyncio.CancelledError | futures.CancelledError):
+            reply.cancel()
+        elif isinstance(error, StopIteration):  # which no future takes
+            reply.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
+        else:
+            reply.set_exception(error)
 
 
 class _Background:
@@ -53,6 +119,46 @@ class _Background:
         self.workers = Workers(DEFAULT_CONCURRENCY)
         self.thread = threading.Thread(target=self.loop.run_forever, name="lmprog-loop", daemon=True)
         self.thread.start()
+
+
+class _Call(Generic[T]):
+    """A coroutine that another thread hands to the loop. A bare lock to wait on takes half the time of a future."""
+
+    __slots__ = ("_coroutine", "_done", "_error", "_result", "_task")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine, self._done = coroutine, threading.Lock()
+        self._done.acquire()
+        self._task: asyncio.Task[None] | None = None
+        self._result: T | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Called on the loop, in a copy of the other thread's context."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            self._result = await self._coroutine
+        except asyncio.CancelledError:
+            self._error = futures.CancelledError()  # an Exception: it is not the other thread that was cancelled
+        except BaseException as error:  # noqa: BLE001  the other thread raises it
+            self._error = error
+        self._done.release()  # here rather than in a callback, which would come a pass of the loop later
+
+    def cancel(self) -> None:
+        """Called on the loop, after `start`; the task begins first, so that its coroutine ends as it would anywhere."""
+        asyncio.get_running_loop().call_soon(cast("asyncio.Task[None]", self._task).cancel)
+
+    def wait(self) -> T:
+        """Called in the other thread."""
+        self._done.acquire()
+        if self._error is None:
+            return cast("T", self._result)
+        try:
+            raise self._error
+        finally:
+            self._error = None  # else the error would hold itself, by its traceback
 
 
 _lock = threading.Lock()
@@ -70,6 +176,8 @@ if sys.platform != "win32":
 
 def _started() -> _Background:
     global _background
+    if _background is not None:
+        return _background
     with _lock:
         if _background is None:
             _background = _Background()
@@ -84,7 +192,7 @@ def default_workers() -> Workers:
 def on_loop() -> bool:
     """Tell whether the caller runs on the background loop."""
     background = _background
-    return background is not None and threading.current_thread() is background.thread
+    return background is not None and threading.get_ident() == background.thread.ident
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
@@ -94,11 +202,14 @@ def run(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
         raise ScopeError(
             f"a sync call was made inside async code that lmprog runs, where it would wait for itself. Write `{instead}`."
         )
-    future = asyncio.run_coroutine_threadsafe(coroutine, _started().loop)
+    background, call = _started().loop, _Call(coroutine)
+    background.call_soon_threadsafe(call.start)
     try:
-        return future.result()
+        return call.wait()
+    except LmprogError as error:
+        raise without_internals(error)  # noqa: B904  (it is the same error)
     except (KeyboardInterrupt, SystemExit):
-        future.cancel()
+        background.call_soon_threadsafe(call.cancel)
         _wait_for_cleanup()
         raise
 
@@ -107,28 +218,91 @@ async def hop(coroutine: Coroutine[Any, Any, T]) -> T:
     """Await a coroutine on the background loop, from whichever loop the caller runs on."""
     if on_loop():
         return await coroutine
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _started().loop))
-
-
-async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all at once and return the results in the order given. The first failure cancels the rest and is raised.
-
-    Where several failed at once, the first in the order given is raised, so that no timing decides.
-    """
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, _started().loop))
+    except LmprogError as error:
+        raise without_internals(error)  # noqa: B904  (it is the same error)
+
+
+def without_internals(error: LmprogError) -> LmprogError:
+    """Return the error, its traceback and those of its causes reduced to the frames of the user's code.
+
+    All of it stays where LMPROG_DEBUG is set.
+    """
+    seen: BaseException | None = None if os.environ.get(DEBUG) else error
+    while seen is not None:
+        seen.__traceback__ = _users_frames(seen.__traceback__)
+        seen = seen.__cause__
+    return error
+
+
+async def gather(coroutines: Iterable[Coroutine[Any, Any, T]], *, at_once: int | None = None) -> list[T]:
+    """Run all, `at_once` of them at a time, and return the results in the order given. The first failure is raised and
+    cancels the rest; where there are several, the first in the order given, so that no timing decides.
+    """
+    crowd = _Crowd(coroutines)
+    tasks = crowd.tasks
+    try:
+        while len(tasks) != at_once and crowd.begin():
+            pass
         if tasks:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            await crowd.over
         failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
         if failed:
             raise cast("BaseException", failed[0].exception())
         return [task.result() for task in tasks]
     finally:
+        crowd.disperse()
         unfinished = [task for task in tasks if not task.done()]
         for task in unfinished:
             task.cancel()
         if unfinished:
             await asyncio.wait(unfinished)
+
+
+class _Crowd(Generic[T]):
+    """Coroutines of which each that ends lets the next begin."""
+
+    def __init__(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> None:
+        self._waiting, self._running = iter(coroutines), 0
+        self.tasks: list[asyncio.Task[T]] = []
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the last has ended, or one has failed."""
+
+    def begin(self) -> bool:
+        """Begin the next, if there is one."""
+        for coroutine in islice(self._waiting, 1):
+            task = asyncio.create_task(coroutine)
+            self.tasks.append(task)
+            self._running += 1
+            task.add_done_callback(self._end)
+            return True
+        return False
+
+    def disperse(self) -> None:
+        """Let no other begin."""
+        for coroutine in self._waiting:
+            coroutine.close()
+
+    def _end(self, task: "asyncio.Task[T]") -> None:
+        self._running -= 1
+        failed = not task.cancelled() and task.exception() is not None
+        if not failed:
+            self.begin()
+        if (failed or not self._running) and not self.over.done():
+            self.over.set_result(None)
+
+
+def _users_frames(trace: TracebackType | None) -> TracebackType | None:
+    kept: list[TracebackType] = []
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(_INTERNAL):
+            kept.append(trace)
+        trace = trace.tb_next
+    rest: TracebackType | None = None
+    for part in reversed(kept):
+        rest = TracebackType(rest, part.tb_frame, part.tb_lasti, part.tb_lineno)
+    return rest
 
 
 def _wait_for_cleanup() -> None:

@@ -10,10 +10,8 @@ from enum import Enum
 from numbers import Real
 from typing import Any, cast
 
-import numpy as np
-
 from lmprog.data import Row, fields_in
-from lmprog.errors import MetricError
+from lmprog.errors import InputError, MetricError
 from lmprog.scope import Step
 
 
@@ -61,6 +59,38 @@ def normalized(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
+def check_metric(metric: object) -> None:
+    """Refuse what cannot be called as a metric: InputError."""
+    if not callable(metric):
+        raise InputError(
+            f"the metric is {metric!r}, which cannot be called: write a function such as "
+            f'`def metric(row, prediction): return row["answer"] == prediction.answer`.'
+        )
+    try:
+        signature = inspect.signature(metric)
+    except (TypeError, ValueError):  # a built-in without a signature
+        return
+    try:
+        signature.bind(None, None, **({"trace": ()} if "trace" in signature.parameters else {}))
+    except TypeError as error:
+        name = getattr(metric, "__name__", type(metric).__name__)
+        third = [known for known in list(signature.parameters)[2:] if known != "trace"]
+        if metric is exact_match:
+            instead = 'Call it to get one: `metric=lp.metrics.exact_match("answer")`.'
+        elif isinstance(metric, type):
+            instead = (
+                f"It is a class: write `metric={name}(...)`, of something that can be called with (row, prediction)."
+            )
+        elif len(third) == 1 and "trace" not in signature.parameters:
+            instead = f"Only a third parameter called `trace` is given anything: write `trace` for `{third[0]}`."
+        else:
+            instead = "A metric takes (row, prediction), or (row, prediction, trace)."
+        taken = ", ".join(map(str, signature.replace(return_annotation=signature.empty).parameters.values()))
+        raise InputError(
+            f"the metric {name}({taken}) cannot be called with (row, prediction): {error}. {instead}"
+        ) from None
+
+
 def takes_trace(metric: Metric) -> bool:
     """Tell whether a metric has a parameter called `trace`."""
     try:
@@ -72,8 +102,8 @@ def takes_trace(metric: Metric) -> bool:
 def to_score(value: object, row: Row, prediction: object) -> Score:
     """Return what a metric returned as a Score, or raise MetricError with the row."""
     score = value if isinstance(value, Score) else Score(cast("float", value))
-    number: object = score.value
-    if not isinstance(number, (Real, np.bool_)) or not 0 <= float(number) <= 1:  # NaN is not
+    number = _plain(score.value)
+    if not isinstance(number, Real) or not 0 <= float(number) <= 1:  # NaN is not
         too_large = isinstance(number, Real) and float(number) > 1
         raise MetricError(
             f"the metric returned {value!r} for the row {row!r} with the prediction {prediction!r}. It should return a "
@@ -81,6 +111,12 @@ def to_score(value: object, row: Row, prediction: object) -> Score:
             + (" Divide by the largest value it can take." if too_large else "")
         )
     return replace(score, value=float(number))
+
+
+def _plain(number: object) -> object:
+    """Return numpy's own kind of bool or number as Python's."""
+    item = getattr(number, "item", None)
+    return item() if callable(item) and getattr(number, "shape", None) == () else number
 
 
 def _output(prediction: object, name: str) -> object:

@@ -2,13 +2,13 @@
 
 import copy
 import inspect
-from collections.abc import Awaitable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from lmprog import loop, scope
-from lmprog.errors import ParamsError, ScopeError, SignatureError
+from lmprog.errors import InputError, ParamsError, ScopeError, SignatureError
 from lmprog.lm import plain
 from lmprog.params import Params, PredictorParams
 from lmprog.predict import LONE_PATH, Predict
@@ -105,6 +105,23 @@ Program = Module | AnyPredict
 """What can be run, evaluated and compiled: a module, or a predictor by itself."""
 
 M = TypeVar("M", bound=Program)
+
+
+def is_sync(program: Program) -> bool:
+    """Tell whether a program is a module whose `forward` is what runs."""
+    return isinstance(program, Module) and getattr(program, "aforward", None) is None
+
+
+def check_program(given: object) -> None:
+    """Refuse what is no program: InputError."""
+    if not isinstance(given, (Module, Predict)):
+        kind = given.__name__ if isinstance(given, type) else ""
+        what = (
+            f"the class {kind}: write `{kind}(...)`, a program made of it"
+            if kind
+            else f"{given!r}, not a Module or Predict"
+        )
+        raise InputError(f"the program is {what}.")
 
 
 def predictors(program: Program) -> dict[str, AnyPredict]:
@@ -204,6 +221,7 @@ def using(
         raise ParamsError("params are for a program: write `with lp.using(program, params=params):`.")
     changes: scope.Changes = {}
     if program is not None:
+        check_program(program)
         binding = bind(program, params_of(program) if params is None else check_params(program, params))
         changes["binding"], changes["region"], changes["outer"] = binding, binding.root, scope.current()
     if lm is not None:
@@ -218,8 +236,7 @@ def inputs_of(program: Program) -> tuple[str, ...]:
     """Return the names that `forward` takes: what is an input in a row; every other field of a row is a label."""
     if isinstance(program, Predict):
         return tuple(fields_of(program.signature).inputs)
-    forward = getattr(program, "aforward", None) or program._forward()  # pyright: ignore[reportPrivateUsage]
-    parameters = inspect.signature(forward).parameters.values()
+    parameters = _parameters(program).values()
     return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
 
 
@@ -227,9 +244,32 @@ def required_inputs_of(program: Program) -> tuple[str, ...]:
     """Return those inputs that have no default."""
     if isinstance(program, Predict):
         return tuple(name for name, field in fields_of(program.signature).inputs.items() if field.default is ...)
-    forward = getattr(program, "aforward", None) or program._forward()  # pyright: ignore[reportPrivateUsage]
-    parameters = inspect.signature(forward).parameters
+    parameters = _parameters(program)
     return tuple(name for name in inputs_of(program) if parameters[name].default is inspect.Parameter.empty)
+
+
+def input_types_of(program: Program) -> dict[str, Any]:
+    """Return the type of each input that says one. An input whose default is None may be None, whatever its type says."""
+    if isinstance(program, Predict):
+        return {name: field.annotation for name, field in fields_of(program.signature).inputs.items()}
+    parameters = _parameters(program)
+    try:
+        hints: dict[str, Any] = get_type_hints(_run_of(program), include_extras=True)
+        return {
+            name: hints[name] | None if parameters[name].default is None else hints[name]
+            for name in inputs_of(program)
+            if name in hints
+        }
+    except (NameError, TypeError, AttributeError):  # types that only a checker sees
+        return {}
+
+
+def _run_of(program: Module) -> Any:
+    return getattr(program, "aforward", None) or program._forward()  # pyright: ignore[reportPrivateUsage]
+
+
+def _parameters(program: Module) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_run_of(program)).parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,9 +365,11 @@ def _with_checked_demos(path: str, predictor: AnyPredict, value: PredictorParams
         raise ParamsError(f"`{path}`: {error}") from None
 
 
-@contextmanager
-def _entered(module: Module) -> Generator[None]:
+def _entered(module: Module) -> AbstractContextManager[None]:
     """Put the right params in force for a module that is called."""
+    here = scope.current()
+    if id(module) in here.region.modules:
+        return _AS_IT_IS
     for around in scope.from_inside_out():
         if id(module) in around.region.modules:
             region = around.region
@@ -335,17 +377,16 @@ def _entered(module: Module) -> Generator[None]:
             region = around.binding.regions[id(module)]
         else:
             continue
-        if region is scope.current().region:
-            yield
-        else:
-            with scope.scoped(binding=around.binding, region=region, outer=scope.current()):
-                yield
-        return
+        if region is here.region:
+            return _AS_IT_IS
+        return scope.scoped(binding=around.binding, region=region, outer=here)
     if module._compiled_in and module._params is None:  # pyright: ignore[reportPrivateUsage]
         raise ScopeError(
             f"this {type(module).__name__} is part of a compiled {module._compiled_in} and was called where that "  # pyright: ignore[reportPrivateUsage]
             f"program's params are not in force. Call the program, or wrap the call: `with lp.using(program):`. "
             f"In a thread that you start, run it under `contextvars.copy_context().run`."
         )
-    with bound(bind(module, params_of(module))):
-        yield
+    return bound(bind(module, params_of(module)))
+
+
+_AS_IT_IS = nullcontext()

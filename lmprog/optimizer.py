@@ -1,30 +1,35 @@
 """What an optimizer is, what it may touch, and how one is named: "mipro", "mipro:trials=20", "bootstrap -> mipro"."""
 
+import asyncio
+import hashlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, cast
+from inspect import isawaitable
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
 from lmprog import scope
+from lmprog.caps import Caps
 from lmprog.data import Row
 from lmprog.errors import InputError
 from lmprog.evaluation import Evaluation, Room, run_rows
 from lmprog.events import Event, StageEnded
 from lmprog.lint import faults
-from lmprog.lm.ledger import Ledger, Role
+from lmprog.lm.ledger import Ledger, Role, Tab
 from lmprog.metrics import Metric
 from lmprog.module import Program, check_params, params_of
 from lmprog.params import Params
 from lmprog.predict import Predict
 from lmprog.registry import find
-from lmprog.request import LM
+from lmprog.request import LM, canonical_json
 from lmprog.signature import Signature
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Signature)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +44,8 @@ class Allowance:
 
     @property
     def left(self) -> float:
-        """Calls left; infinite where they are not capped."""
-        return float("inf") if self.calls is None else self.calls - self.ledger.requested
+        """Calls left, those that work under way will take subtracted; infinite where they are not capped."""
+        return float("inf") if self.calls is None else self.calls - self.ledger.requested - self.ledger.expected
 
     def part(self, parts: int) -> "Allowance":
         """Return the first of so many equal parts of what is left."""
@@ -51,6 +56,32 @@ class Allowance:
     def for_rows(self, rows: int) -> int:
         """Return how many calls it takes to run the program on so many rows, if nothing is recorded yet."""
         return math.ceil(rows * self.calls_per_row)
+
+
+class Work(Generic[T]):
+    """Work under way beside other work. What it requests counts once its result is taken: an order that no timing decides."""
+
+    def __init__(self, work: Coroutine[Any, Any, T], tab: Tab) -> None:
+        self._tab = tab
+        with scope.scoped(tab=tab):
+            self._task = asyncio.ensure_future(work)
+
+    async def result(self) -> T:
+        """Wait for the result and count what was requested; nothing counts where the work failed. To be called once."""
+        try:
+            found = await self._task
+            self._tab.ledger.close(self._tab, taken=True)
+            return found
+        finally:
+            await self.drop()
+
+    async def drop(self) -> None:
+        """End the work, if it still runs, and count nothing."""
+        self._tab.ledger.close(self._tab, taken=False)
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.exception()  # seen, so that asyncio does not complain
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +99,8 @@ class Problem:
     emit: Callable[[Event], None]
     secrets: frozenset[int] = frozenset()
     """Hashed word sequences of the validation and holdout rows, which no prompt may quote."""
+    caps: Caps | None = None
+    """What the caps of a run mean to its search; None where there is no run to resume and no certificate to pay for."""
 
     async def evaluate(
         self,
@@ -83,14 +116,26 @@ class Problem:
         chosen = source if rows is None else [source[index] for index in rows]
         checked = check_params(self.program, params)
         lm, judge = self.lms[role], self.lms["judge"]
-        return await run_rows(
+        running = run_rows(
             self.program, checked, chosen, self.metric, lm=lm, judge=judge, room=self.room, sample=sample
         )
+        if self.caps is None:
+            return await running
+        what = _digest("evaluate", checked.fingerprint, rows, on, role, sample)
+        work = self.caps.evaluated(what, checked, running) if role == "task" else self.caps.within(what, running)
+        return await work
+
+    def begin(self, work: Coroutine[Any, Any, T], *, calls: float) -> Work[T]:
+        """Begin work that is expected to request so many calls, and go on. Await its `result`, or `drop` it."""
+        return Work(work, self.allowance.ledger.open(calls))
 
     async def generate(self, sample: int, predictor: Predict[P, S], /, *args: P.args, **inputs: P.kwargs) -> S:
         """Ask the proposer LM. One call; `sample` numbers independent replies to the same inputs."""
         with scope.scoped(lm=self.lms["proposer"], sample=sample, trace=None):
-            return await predictor.acall(*args, **inputs)
+            asking = predictor.acall(*args, **inputs)
+            if self.caps is None:
+                return await asking
+            return await self.caps.within(_digest("generate", sample, repr((predictor.initial, inputs))), asking)
 
     def ended(self, stage: str, **facts: int | float | str) -> None:
         """Tell listeners that a stage of the work ended."""
@@ -140,9 +185,28 @@ class Stages:
         for number, optimizer in enumerate(self.optimizers):
             start = outcomes[-1].params if outcomes else params
             allowance = problem.allowance.part(len(self.optimizers) - number)
-            outcomes.append(await optimizer.search(replace(problem, allowance=allowance), start))
+            outcomes.append(await searched(optimizer, replace(problem, allowance=allowance), start))
         best = max(outcomes, key=lambda outcome: outcome.score)
         return Outcome(best.params, best.score, outcomes[0].baseline_score, outcomes[-1].stopped)
+
+
+async def searched(optimizer: Optimizer, problem: Problem, params: Params) -> Outcome:
+    """Search with an optimizer that may be the user's own: InputError where it gives something else than an Outcome."""
+    name, given = type(optimizer).__name__, cast("object", optimizer.search(problem, params))
+    if not isawaitable(given):
+        raise InputError(f"`search` of {name} is not async: write `async def search(self, problem, params)`.")
+    outcome: object = await given
+    if not isinstance(outcome, Outcome):
+        raise InputError(
+            f"`search` of {name} returned {outcome!r}: return an Outcome, such as what "
+            f"`await lmprog.search.search(problem, params, ...)` gives."
+        )
+    return outcome
+
+
+def _digest(*parts: object) -> str:
+    """Return 16 hex digits that name a piece of work."""
+    return hashlib.sha256(canonical_json(parts).encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def named(optimizer: str | Optimizer) -> Optimizer:

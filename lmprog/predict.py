@@ -9,8 +9,9 @@ from pydantic import ValidationError
 from typing_extensions import ParamSpec, TypeVar  # with defaults, which typing has from Python 3.13
 
 from lmprog import loop, scope
-from lmprog.errors import InputError, LmprogError, OutputError, ParamsError, ScopeError
+from lmprog.errors import InputError, LmprogError, OutputError, ParamsError, ScopeError, SignatureError
 from lmprog.formats import Template, prepare
+from lmprog.inspection import note
 from lmprog.lm import default_lm, plain
 from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response
@@ -70,7 +71,7 @@ class Predict(Generic[P, S_co]):
         config: Mapping[str, object] | None = None,
         retries: int = 1,
     ) -> None:
-        made = from_string(signature) if isinstance(signature, str) else cast("type[Signature]", signature)
+        made = from_string(signature) if isinstance(signature, str) else _signature(signature)
         self.signature = with_reasoning(made) if self.reasons else made
         self.retries = retries
         self.owner: str | None = None
@@ -105,7 +106,7 @@ class Predict(Generic[P, S_co]):
 
     async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()
-        bound = self._bound()
+        bound = self._bound(here)
         lm = here.lm or default_lm() or (plain(bound.params.config.lm) if bound.params.config.lm else None)
         if lm is None:
             raise ScopeError(
@@ -134,10 +135,12 @@ class Predict(Generic[P, S_co]):
                 here.trace.close(place, scope.Step(bound.path, values, outputs, retries, error))
         return cast("S_co", self.signature(**values, **outputs))
 
-    def _bound(self) -> scope.Bound:
-        for around in scope.from_inside_out():
+    def _bound(self, here: scope.Scope) -> scope.Bound:
+        around: scope.Scope | None = here
+        while around is not None:
             if self in around.region.bound:
                 return around.region.bound[self]
+            around = around.outer
         if self.owner is not None:
             raise ScopeError(
                 f"this predictor ({self.signature.__name__}) belongs to a {self.owner} and was called where that "
@@ -162,12 +165,12 @@ class Predict(Generic[P, S_co]):
             lm=config.lm,
         )
         for attempt in range(self.retries):
-            response = await lm(request)
+            response = await _sent(bound.path, lm, request)
             try:
                 return template.parse(response.text, cut_off=_cut_off(response)), attempt
             except OutputError as wrong:
                 request = _asked_again(request, response, wrong)
-        response = await lm(request)
+        response = await _sent(bound.path, lm, request)
         try:
             return template.parse(response.text, cut_off=_cut_off(response)), self.retries
         except OutputError as wrong:
@@ -189,6 +192,15 @@ class ChainOfThought(Predict[P, S_co]):
     reasons = True
 
 
+def _signature(given: object) -> type[Signature]:
+    if isinstance(given, type) and issubclass(given, Signature) and given is not Signature:
+        return given
+    raise SignatureError(
+        f"{given!r} is no signature: write a class of fields, `class Answer(lp.Signature): ...`, or a text such as "
+        f'"question -> answer: int".'
+    )
+
+
 def _config(config: Mapping[str, object]) -> Config:
     try:
         return Config.model_validate(config)
@@ -196,6 +208,16 @@ def _config(config: Mapping[str, object]) -> Config:
         known = ", ".join(Config.model_fields)
         wrong = "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors())
         raise ParamsError(f"config {dict(config)!r} does not fit: {wrong}. It may hold {known}.") from None
+
+
+async def _sent(path: str, lm: LM, request: Request) -> Response:
+    try:
+        response = await lm(request)
+    except LmprogError as error:
+        note(path, lm.name, request, f"{type(error).__name__}: {error}")
+        raise
+    note(path, lm.name, request, response)
+    return response
 
 
 def _cut_off(response: Response) -> bool:

@@ -10,9 +10,7 @@ from lmprog.errors import InputError
 
 def names(kind: str) -> list[str]:
     """Return every name of a kind: "optimizers" or "programs"."""
-    package = importlib.import_module(f"lmprog.{kind}")
-    built_in = [found.name.replace("_", "-") for found in pkgutil.iter_modules(package.__path__) if not found.ispkg]
-    return sorted({*built_in, *(entry.name for entry in entry_points(group=f"lmprog.{kind}"))})
+    return sorted({*_built_in(kind), *(entry.name for entry in entry_points(group=f"lmprog.{kind}"))})
 
 
 def find(kind: str, name: str, attribute: str) -> Any:
@@ -20,13 +18,18 @@ def find(kind: str, name: str, attribute: str) -> Any:
 
     InputError with all names where there is none.
     """
-    for entry in entry_points(group=f"lmprog.{kind}"):
-        if entry.name == name:
-            return entry.load()
-    if name not in names(kind):
+    if name not in _built_in(kind):
+        for entry in entry_points(group=f"lmprog.{kind}"):
+            if entry.name == name:
+                return entry.load()
         raise InputError(f"there is no {name!r} among the {kind}: there are {', '.join(names(kind))}.")
     module = f"lmprog.{kind}.{name.replace('-', '_')}"
     found = getattr(importlib.import_module(module), attribute, None)
     if found is None:
         raise InputError(f"{module} should define {attribute}: what {name!r} stands for is found by that name.")
     return found
+
+
+def _built_in(kind: str) -> list[str]:
+    package = importlib.import_module(f"lmprog.{kind}")
+    return [found.name.replace("_", "-") for found in pkgutil.iter_modules(package.__path__) if not found.ispkg]

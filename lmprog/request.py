@@ -2,8 +2,14 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from inspect import isawaitable
+from types import CoroutineType
+from typing import Literal, Protocol, cast
+
+from lmprog.errors import LMError
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -79,6 +85,8 @@ class Response:
     usd: float | None = 0.0
     """What the call cost; None where the LM cannot tell."""
     tool_calls: tuple[ToolCall, ...] = ()
+    recorded: bool = field(default=False, compare=False)
+    """Whether it was served from a record, and not sent."""
 
 
 class LM(Protocol):
@@ -103,6 +111,26 @@ class LM(Protocol):
         ...
 
 
+async def answer(lm: LM, request: Request) -> Response:
+    """Ask an LM that may be the user's own: LMError where it gives something else than a Response."""
+    given = cast("object", lm(request))
+    if not isinstance(given, CoroutineType) and not isawaitable(given):
+        raise LMError(
+            f"the LM {lm.name} returned {_shown(given)} at once: write `async def __call__(self, request)`, which returns "
+            f"lp.Response(text)."
+        )
+    response = await cast("Awaitable[object]", given)
+    if not isinstance(response, Response):
+        raise LMError(f"the LM {lm.name} returned {_shown(response)}: return lp.Response(text), with the reply's text.")
+    if not isinstance(cast("object", response.text), str):
+        raise LMError(f"the LM {lm.name} returned a Response whose text is {_shown(response.text)}: give it a str.")
+    return response
+
+
+def _shown(value: object) -> str:
+    return "None" if value is None else f"{repr(value)[:100]} of type {type(value).__name__}"
+
+
 def canonical_json(value: object) -> str:
     """Return JSON text that is equal for equal values: sorted keys, no spaces, UTF-8 characters as they are."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -113,17 +141,41 @@ def request_key(lm_name: str, request: Request) -> str:
 
     Of the texts JSON holds only the lengths; they follow as they are, since escaping them would take most of the time.
     """
-    turns = [_turn(message) for message in request.messages]
-    settings: list[object] = [request.schema, request.temperature, request.max_tokens, request.sample, request.weights]
-    if request.json_reply or request.tools:
-        settings += [request.json_reply, [[tool.name, tool.description, tool.parameters] for tool in request.tools]]
+    start, end = _around(
+        lm_name,
+        request.schema,
+        request.temperature,
+        request.max_tokens,
+        request.sample,
+        request.weights,
+        request.json_reply,
+        request.tools,
+    )
+    turns = ",".join([_turn(message) for message in request.messages])
     texts = "".join([message.text for message in request.messages])
-    head = canonical_json([lm_name, turns, settings])
-    return hashlib.sha256(f"{head}\n{texts}".encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(f"{start}{turns}{end}\n{texts}".encode(errors="surrogatepass")).hexdigest()
 
 
-def _turn(message: Message) -> list[object]:
-    turn: list[object] = [message.role, len(message.text)]
+@lru_cache(typed=True)  # 0 and 0.0 are two texts
+def _around(
+    lm_name: str,
+    schema: str | None,
+    temperature: float,
+    max_tokens: int,
+    sample: int,
+    weights: str | None,
+    json_reply: bool,
+    tools: tuple[Tool, ...],
+) -> tuple[str, str]:
+    """Return what stands before and after the turns: the same for all rows."""
+    settings: list[object] = [schema, temperature, max_tokens, sample, weights]
+    if json_reply or tools:
+        settings += [json_reply, [[tool.name, tool.description, tool.parameters] for tool in tools]]
+    return f"[{canonical_json(lm_name)},[", f"],{canonical_json(settings)}]"
+
+
+def _turn(message: Message) -> str:
     if message.tool_calls or message.tool_call_id:
-        turn += [message.tool_call_id, [[call.id, call.name, call.arguments] for call in message.tool_calls]]
-    return turn
+        calls = [[call.id, call.name, call.arguments] for call in message.tool_calls]
+        return canonical_json([message.role, len(message.text), message.tool_call_id, calls])
+    return f'["{message.role}",{len(message.text)}]'

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,21 @@ CALLS, JOURNAL, LOCK, REPORT, RESULT, RUN = (
     "calls.sqlite", "journal.jsonl", "lock", "report.html", "result.lmprog", "run.json",
 )  # fmt: skip
 
+_WORDS = {
+    "program": "the program", "program_values": "the values that the program was made with",
+    "metric": "the metric", "optimizer": "the optimizer", "task_lm": "the LM", "proposer_lm": "the proposer",
+    "teacher_lm": "the teacher", "judge_lm": "the judge", "budget": "the budget", "seed": "the seed", "gate": "the gate",
+    "group": "the group", "lmprog": "the version of lmprog",
+}  # fmt: skip
+"""What a user knows a setting as."""
+_UNSHOWN = {
+    "program_code": "the program's code", "params": "the instructions or demos that the program starts with",
+    "train": "the train rows", "val": "the validation rows", "holdout": "the holdout rows",
+}  # fmt: skip
+"""The same of settings that run.json holds as a digest."""
+_DIGEST = re.compile(r" [0-9a-f]{16}$")
+"""What tells the code of a metric or optimizer from another of the same name."""
+_NO_CAP = re.compile(r"\b\w+=None(, )?|, \w+=None")
 _SHOWN = 60
 """Characters of a setting that an error shows."""
 _BEYOND = 1 << 20
@@ -34,8 +50,11 @@ class RunDir:
     def opened(path: Path, settings: Mapping[str, Any]) -> Generator["RunDir"]:
         """Lock the directory, made if need be, and check that it holds this run or none.
 
+        A run that is not finished may go on under another budget; where a cap cut its search, it is searched anew.
         RunDirError if another process works in it, or if it holds a run with other settings.
         """
+        if path.exists() and not path.is_dir():
+            raise RunDirError(f"{path} is a file, and a run is kept in a folder. Give another run_dir.")
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -51,7 +70,7 @@ class RunDir:
 
     def note(self, **facts: object) -> None:
         """Add to run.json; the file is replaced whole, so that a kill leaves the old one or the new one."""
-        write_atomically(self.path / RUN, json.dumps({**self.facts(), **facts}, indent=2).encode())
+        self._write({**self.facts(), **facts})
 
     @contextmanager
     def journal(self) -> Generator["Journal"]:
@@ -67,20 +86,25 @@ class RunDir:
         facts = self.facts()
         if facts and "settings" not in facts:
             raise RunDirError(f"{self.path} holds a {RUN} of something else. Give another run_dir.")
-        if "calls" not in facts:  # no search was begun: a budget refused as too small binds nobody
-            self.note(settings=settings)
-            return
-        old = facts["settings"]
+        old = facts.get("settings", {})
         different = [
-            f"{name}: {' there, '.join(_shown(old.get(name), settings.get(name)))} now"
+            name
             for name in sorted({*old, *settings})
             if canonical_json(old.get(name)) != canonical_json(settings.get(name))
         ]
-        if different:
+        if "calls" not in facts:  # no search was begun: a budget refused as too small binds nobody
+            self._write({**(facts if not different else {}), "settings": settings})
+        elif different == ["budget"] and not facts.get("finished"):
+            self.note(settings=settings, cuts={})
+        elif different:
+            words = [_in_words(name, old.get(name), settings.get(name)) for name in different]
             raise RunDirError(
-                f"{self.path} holds another run. What differs: {'; '.join(different)}. Give another run_dir, or leave it "
+                f"{self.path} holds another run. What differs: {'; '.join(words)}. Give another run_dir, or leave it "
                 f"out to have one named by the settings."
             )
+
+    def _write(self, facts: Mapping[str, object]) -> None:
+        write_atomically(self.path / RUN, json.dumps(facts, indent=2).encode())
 
 
 class Journal:
@@ -153,7 +177,10 @@ def _plain(event: Event) -> dict[str, Any]:
 @contextmanager
 def _locked(path: Path) -> Generator[None]:
     """Hold a lock that the operating system gives back when the process ends, however it ends."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise RunDirError(f"{path} cannot be written: {error.strerror}. Give another run_dir.") from None
     try:
         try:
             _lock(handle)
@@ -194,13 +221,30 @@ def _read_json(path: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", data)
 
 
+def _in_words(name: str, old: object, new: object) -> str:
+    """Return which setting differs, as a user knows it, and its two values where they say something."""
+    if name in _UNSHOWN:
+        return _UNSHOWN[name]
+    what = _WORDS.get(name, f"the {name}")
+    if isinstance(old, str) and isinstance(new, str) and _DIGEST.sub("", old) == _DIGEST.sub("", new):
+        return f"the code of {what}, or a value in it"
+    was, now = _shown(old, new)
+    return f"{what} ({was} there, {now} now)"
+
+
 def _shown(old: object, new: object) -> tuple[str, str]:
     """Return two values as short texts, long ones from a little before the place where they begin to differ."""
-    a, b = canonical_json(old), canonical_json(new)
+    a, b = _text(old), _text(new)
     start = 0
     if max(len(a), len(b)) > _SHOWN:
         start = max(0, next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0) - _SHOWN // 3)
     return _clipped(a, start), _clipped(b, start)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    return _NO_CAP.sub("", _DIGEST.sub("", value)) if isinstance(value, str) else canonical_json(value)
 
 
 def _clipped(text: str, start: int) -> str:

@@ -1,10 +1,10 @@
 """The one ambient value: what surrounds a predictor's call."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import TypedDict, Unpack
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict, Unpack
 
 from lmprog.loop import Workers
 from lmprog.params import PredictorParams
@@ -79,9 +79,8 @@ class Binding:
     """The region of each module, by `id`: where a call of that module takes its params from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """The LM, the params and the trace that predictor calls see."""
+class Scope(NamedTuple):
+    """The LM, the params and the trace that predictor calls see. A tuple, since it is replaced several times a row."""
 
     lm: LM | None = None
     binding: Binding | None = None
@@ -91,6 +90,12 @@ class Scope:
     workers: Workers | None = None
     depth: int = 0
     """How many levels of worker threads the caller is nested in."""
+    tab: object = None
+    """What counts the requests made here until they are taken into the account; None where they count at once."""
+    tally: object = None
+    """What adds up the cost of the requests made here, where somebody wants to know."""
+    held: Callable[[], Awaitable[None]] | None = None
+    """What each call that is to be sent from here awaits first."""
     outer: "Scope | None" = None
     """The scope of the program that called the one in force: a tool or closure of the caller finds its params there."""
 
@@ -105,6 +110,9 @@ class Changes(TypedDict, total=False):
     sample: int
     workers: Workers | None
     depth: int
+    tab: object
+    tally: object
+    held: Callable[[], Awaitable[None]] | None
     outer: Scope | None
 
 
@@ -124,10 +132,15 @@ def from_inside_out() -> Iterator[Scope]:
         here = here.outer
 
 
+def enter(here: Scope) -> None:
+    """Put a scope in force for the rest of the running task, or of the work that a thread does in a context of its own."""
+    _scope.set(here)
+
+
 @contextmanager
 def scoped(**changes: Unpack[Changes]) -> Generator[None]:
     """Run the block with some of the scope's fields replaced."""
-    token = _scope.set(replace(_scope.get(), **changes))
+    token = _scope.set(_scope.get()._replace(**changes))
     try:
         yield
     finally:

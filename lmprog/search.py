@@ -1,5 +1,6 @@
 """The ask/tell loop that all optimizers share."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,7 @@ from lmprog import loop
 from lmprog.errors import CapReached
 from lmprog.evaluation import Evaluation
 from lmprog.events import CandidateScored, IncumbentChanged, RoundStarted, Stopped
-from lmprog.optimizer import Outcome, Problem
+from lmprog.optimizer import Outcome, Problem, Work
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
 
@@ -50,7 +51,13 @@ class Selector(Protocol):
 
 
 async def search(
-    problem: Problem, params: Params, selector: Selector, *, patience: int | None = None, finalists: int = FINALISTS
+    problem: Problem,
+    params: Params,
+    selector: Selector,
+    *,
+    patience: int | None = None,
+    finalists: int = FINALISTS,
+    ahead: int = 1,
 ) -> Outcome:
     """Run rounds of ask, evaluate, tell until the selector, the budget or the patience ends.
 
@@ -59,34 +66,84 @@ async def search(
     A round that does not fit the allowance is shortened from its end; one that a cap cuts is discarded whole.
     In the end the best candidates are re-scored on all rows, and the best of those fully scored is returned.
     `patience` is the number of rounds without a better full score after which to stop.
+
+    Up to `ahead` rounds, trial 0 among them, are under way at once where the caps leave ample room, so that the LM is
+    not idle while the last rows of a round are run. The selector is then asked again before it is told of the rounds
+    under way, and may have no wish until it is. At 1, the default, each round is told before the next is asked.
     """
-    state = _State(problem, ScoreTable(len(problem.val)))
-    baseline = (await problem.evaluate(params)).checked()
-    state.record(0, Ask(params, origin="the program as it was"), baseline)
+    state = _State(problem, ScoreTable(len(problem.val)), params)
     try:
-        reason = await _rounds(state, selector, patience)
-        await _finish(state, finalists)
-    except CapReached as cap:
-        problem.allowance.ledger.go_back(state.requests)
-        reason = f"the cap on {cap.cap} was reached"
+        try:
+            reason = await _rounds(state, selector, patience, ahead)
+            await _finish(state, finalists)
+        except CapReached as cap:
+            reason = f"the cap on {cap.cap} was reached"
+            if not state.best:
+                await state.end()  # trial 0: what ran beside it must not cost it
+    finally:
+        await state.drop()
     problem.emit(Stopped(reason, problem.allowance.ledger.requested))
-    return Outcome(state.candidates[state.best], state.best_score, baseline.score, reason)
+    return Outcome(state.candidates[state.best], state.best_score, state.baseline_score, reason)
+
+
+class _Round:
+    """Wishes asked together, and why some of them are refused."""
+
+    def __init__(self, number: int, wishes: Sequence[Ask], problem: Problem | None = None) -> None:
+        self.number, self.wishes = number, wishes
+        self.faults = {id(ask): problem.faults(ask.params) if problem else [] for ask in wishes}
+        self.sound = [ask for ask in wishes if not self.faults[id(ask)]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A round under way, shortened to what fits."""
+
+    round: _Round
+    asks: Sequence[Ask]
+    work: Work[list[Evaluation]]
 
 
 class _State:
-    """What the loop knows: the table, the params by fingerprint, and who leads on all rows."""
+    """What the loop knows: the table, the params by fingerprint, who leads on all rows, and the rounds under way."""
 
-    def __init__(self, problem: Problem, table: ScoreTable) -> None:
+    def __init__(self, problem: Problem, table: ScoreTable, params: Params) -> None:
         self.problem, self.table = problem, table
         self.candidates: dict[str, Params] = {}
-        self.best, self.best_score = "", -1.0
-        self.begin()
+        self.best, self.best_score, self.baseline_score = "", -1.0, 0.0
+        self.since_gain = self.barren = 0
+        self.under_way: deque[_Begun] = deque()
+        trial_0 = _Round(0, [Ask(params, origin="the program as it was")])
+        self.begin(trial_0, trial_0.wishes)
 
-    def begin(self) -> None:
-        """Note where the account stands before a round."""
-        self.requests = self.problem.allowance.ledger.requests()
+    def calls(self, ask: Ask) -> int:
+        """Return how many calls a wish takes, if nothing of it is recorded."""
+        return self.problem.allowance.for_rows(self.table.rows if ask.rows is None else len(ask.rows))
 
-    def record(self, number: int, ask: Ask, evaluation: Evaluation) -> None:
+    def begin(self, round: _Round, asks: Sequence[Ask]) -> None:
+        """Let wishes of a round run, all at once."""
+        work = loop.gather([self.problem.evaluate(ask.params, ask.rows) for ask in asks])
+        self.under_way.append(_Begun(round, asks, self.problem.begin(work, calls=sum(map(self.calls, asks)))))
+
+    async def end(self) -> list[Told]:
+        """Wait for the round that began first, record it, and return what there is to tell."""
+        begun = self.under_way[0]
+        evaluations = dict(zip(map(id, begun.asks), await begun.work.result(), strict=True))
+        self.under_way.popleft()
+        number, faults = begun.round.number, begun.round.faults
+        if number == 0:
+            self.baseline_score = evaluations[id(begun.asks[0])].checked().score
+        for ask in begun.asks:
+            self._record(number, ask, evaluations[id(ask)])
+        told = [ask for ask in begun.round.wishes if id(ask) in evaluations or faults[id(ask)]]
+        return [Told(ask, evaluations.get(id(ask)), tuple(faults[id(ask)])) for ask in told]
+
+    async def drop(self) -> None:
+        """End the rounds under way."""
+        while self.under_way:
+            await self.under_way.popleft().work.drop()
+
+    def _record(self, number: int, ask: Ask, evaluation: Evaluation) -> None:
         name = ask.params.fingerprint
         rows = ask.rows if ask.rows is not None else tuple(range(self.table.rows))
         self.candidates.setdefault(name, ask.params)
@@ -99,36 +156,71 @@ class _State:
             self.best, self.best_score = name, self.table.mean(name)
             self.problem.emit(IncumbentChanged(name, self.best_score, requested))
 
-    async def evaluate(self, asks: Sequence[Ask]) -> list[Evaluation]:
-        return await loop.gather([self.problem.evaluate(ask.params, ask.rows) for ask in asks])
+
+async def _rounds(state: _State, selector: Selector, patience: int | None, ahead: int) -> str:
+    """Ask and tell, in an order that follows from what was told alone, and return why it ended."""
+    waiting: _Round | None = None
+    number = 0
+    allowance = state.problem.allowance
+    under_way = allowance.ledger.expected
+    if ahead == 1 or allowance.left < under_way or not allowance.ledger.fits(2 * under_way):
+        await state.end()  # what ran beside trial 0 could cost it
+    while True:
+        stopped = _stopped(state, patience)
+        if not stopped and waiting is None and len(state.under_way) < ahead:
+            wishes = await _asked(state, selector)
+            number += bool(wishes)
+            waiting = _Round(number, wishes, state.problem) if wishes else None
+            stopped = "" if wishes else "the search was finished"
+        if waiting is not None:
+            fitting = _fitting(state, waiting.sound)
+            beside = allowance.ledger.expected + sum(map(state.calls, fitting))
+            whole = len(fitting) == len(waiting.sound) and allowance.ledger.fits(2 * beside)
+            if whole or not state.under_way:  # else it would be cut, or cut others, where after them it is not
+                if waiting.sound and not fitting:
+                    return "the budget was spent"
+                _begin(state, waiting, fitting)
+                waiting = None
+                continue
+        if not state.under_way:
+            return stopped
+        await _end(state, selector)
 
 
-async def _rounds(state: _State, selector: Selector, patience: int | None) -> str:
-    problem, number, since_gain, barren = state.problem, 0, 0, 0
-    while patience is None or since_gain < patience:
-        if barren == BARREN_AT_MOST:
-            return f"every candidate of {barren} rounds broke the contract of prompts"
-        number += 1
-        state.begin()
-        wishes = await selector.ask(state.table)
-        if not wishes:
-            return "the search was finished"
-        wrong = {id(ask): problem.faults(ask.params) for ask in wishes}
-        sound = [ask for ask in wishes if not wrong[id(ask)]]
-        fitting = _fitting(state, sound)
-        if sound and not fitting:
-            return "the budget was spent"
-        barren = 0 if fitting else barren + 1
-        size = sum(len(ask.rows) if ask.rows is not None else state.table.rows for ask in fitting)
-        problem.emit(RoundStarted(number, len(fitting), size, problem.allowance.ledger.requested))
-        evaluations = dict(zip(map(id, fitting), await state.evaluate(fitting), strict=True))
-        best_before = state.best
-        for ask in fitting:
-            state.record(number, ask, evaluations[id(ask)])
-        told = [ask for ask in wishes if id(ask) in evaluations or wrong[id(ask)]]
-        selector.tell([Told(ask, evaluations.get(id(ask)), tuple(wrong[id(ask)])) for ask in told])
-        since_gain = 0 if state.best != best_before else since_gain + 1
-    return f"{patience} rounds brought no gain"
+def _stopped(state: _State, patience: int | None) -> str:
+    """Return why no further round is asked, or nothing."""
+    if state.barren == BARREN_AT_MOST:
+        return f"every candidate of {state.barren} rounds broke the contract of prompts"
+    if patience is not None and state.since_gain >= patience:
+        return f"{patience} rounds brought no gain"
+    return ""
+
+
+async def _asked(state: _State, selector: Selector) -> Sequence[Ask]:
+    """Ask for a round. What the selector itself requested counts, unless a cap cut it."""
+    ledger = state.problem.allowance.ledger
+    before = ledger.requests()
+    try:
+        return await selector.ask(state.table)
+    except CapReached:
+        ledger.go_back(before)
+        raise
+
+
+def _begin(state: _State, waiting: _Round, fitting: Sequence[Ask]) -> None:
+    state.barren = 0 if fitting else state.barren + 1
+    rows = sum(state.table.rows if ask.rows is None else len(ask.rows) for ask in fitting)
+    requested = state.problem.allowance.ledger.requested
+    state.problem.emit(RoundStarted(waiting.number, len(fitting), rows, requested))
+    state.begin(waiting, fitting)
+
+
+async def _end(state: _State, selector: Selector) -> None:
+    trial_0, before = state.under_way[0].round.number == 0, state.best
+    told = await state.end()
+    if not trial_0:
+        selector.tell(told)
+        state.since_gain = 0 if state.best != before else state.since_gain + 1
 
 
 def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
@@ -138,7 +230,7 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
     left = allowance.left - (allowance.for_rows(rows) if partial else 0)
     fitting: list[Ask] = []
     for ask in asks:
-        left -= allowance.for_rows(len(ask.rows) if ask.rows is not None else rows)
+        left -= state.calls(ask)
         if left < 0:
             break
         fitting.append(ask)
@@ -147,7 +239,6 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
 
 async def _finish(state: _State, finalists: int) -> None:
     """Score the most promising candidates on the rows that they have not seen."""
-    state.begin()
     table = state.table
     estimates = table.adjusted()
     hopeful = [name for name in table.candidates if not table.is_full(name) and estimates[name] > state.best_score]
@@ -155,8 +246,8 @@ async def _finish(state: _State, finalists: int) -> None:
     asks = [Ask(state.candidates[name], tuple(table.missing(name)), origin="finalist") for name in ranked]
     left, fitting = state.problem.allowance.left, list[Ask]()
     for ask in asks:
-        left -= state.problem.allowance.for_rows(len(ask.rows or ()))
+        left -= state.calls(ask)
         if left >= 0:
             fitting.append(ask)
-    for ask, evaluation in zip(fitting, await state.evaluate(fitting), strict=True):
-        state.record(-1, ask, evaluation)
+    state.begin(_Round(-1, fitting), fitting)
+    await state.end()

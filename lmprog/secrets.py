@@ -8,6 +8,12 @@ LEAST = 8
 """Shorter values are no keys; to hide them would garble texts."""
 
 _TELLING = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
+_LEAST_IN_CODE = 16
+_WRITTEN_DOWN = re.compile(
+    r"""(?P<before>\b(?P<name>\w+)["']?\s*(?::\s*[\w|. ]+=|[=:,])\s*[rbRB]?(?P<quote>["']))"""
+    rf"""[^"'\n]{{{LEAST},}}(?P=quote)"""
+)
+"""NAME = "value", as an assignment, an argument, an entry of a dict, or a name with its default."""
 _kept: set[str] = set()
 
 
@@ -20,6 +26,22 @@ def keep_secret(key: str) -> None:
 def names_a_secret(name: str) -> bool:
     """Tell whether a variable or attribute of this name holds a key, such as OPENAI_API_KEY or `api_key`."""
     return bool(_TELLING.search(name))
+
+
+def is_key(name: str, value: object) -> bool:
+    """Tell whether what stands under a name in somebody's code is a key, and no key of a dict or token of a text."""
+    if not isinstance(value, str) or len(value) < _LEAST_IN_CODE or not names_a_secret(name):
+        return False
+    return not re.search(r"\s", value) and bool(re.search(r"\d", value) and re.search(r"[a-zA-Z]", value))
+
+
+def redact_code(text: str) -> str:
+    """Return source code, a `repr` or a traceback with known keys hidden, and what is written down under a name that tells."""
+
+    def hide(found: re.Match[str]) -> str:
+        return f"{found['before']}{HIDDEN}{found['quote']}" if names_a_secret(found["name"]) else found[0]
+
+    return _WRITTEN_DOWN.sub(hide, redact(text))
 
 
 def redact(text: str) -> str:

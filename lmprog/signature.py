@@ -299,7 +299,7 @@ def _slot(cls: type[Signature], name: str) -> _Slot:
 
 
 def _make_field(cls: type[Signature], name: str, annotation: Any, slot: _Slot) -> Field:
-    where = f"{cls.__name__}: `{name}` of type {_type_name(annotation)} cannot be a field"
+    where = f"{cls.__name__}: `{name}` of type {type_name(annotation)} cannot be a field"
     try:
         adapter = _adapter(annotation)
         kinds = set(_kinds(adapter.core_schema))
@@ -322,7 +322,7 @@ def _make_field(cls: type[Signature], name: str, annotation: Any, slot: _Slot) -
         except ValidationError as error:
             raise SignatureError(
                 f"{cls.__name__}: `{name}` has the default {slot.default!r}, which is no "
-                f"{_type_name(annotation)}: {error.errors()[0]['msg']}."
+                f"{type_name(annotation)}: {error.errors()[0]['msg']}."
             ) from None
     return field
 
@@ -369,7 +369,8 @@ def _all_strings(schema: Mapping[str, Any]) -> bool:
     return bool(values) and all(isinstance(value, str) for value in values)
 
 
-def _type_name(annotation: Any) -> str:
+def type_name(annotation: Any) -> str:
+    """Return a type as a user would write it."""
     return (
         annotation.__name__ if isinstance(annotation, type) and not hasattr(annotation, "__args__") else str(annotation)
     )

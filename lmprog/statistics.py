@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -12,6 +13,8 @@ LEVEL = 0.95
 CELLS = 1_000_000
 """Resampled cells held in memory at once."""
 RESAMPLED_AT_MOST = 1000
+FEW = 10
+"""Distinct scores, or clusters, up to which it is counted how often each is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,15 @@ def mean_interval(scores: Sequence[float], *, clusters: Sequence[object] | None 
     so equal scores give equal intervals, in whatever order, and the interval holds the mean. Above 1000 rows or
     clusters the normal interval takes its place, from which it then differs by nothing that shows.
     """
+    return _mean_interval(tuple(scores), None if clusters is None else tuple(clusters))
+
+
+@lru_cache(maxsize=1000)  # a report draws the same intervals several times
+def _mean_interval(scores: tuple[float, ...], clusters: tuple[object, ...] | None) -> Interval:
     values = np.asarray(scores, dtype=float)
     if not len(values):
         raise ValueError("there is no score to take an interval of")
-    mean = sum(scores) / len(scores)
+    mean = min(max(sum(scores) / len(scores), min(scores)), max(scores))  # rounding may put it beside equal scores
     units = _by_cluster(values, clusters)
     low, high = _resampled(units) if len(units) <= RESAMPLED_AT_MOST else _normal(units, mean)
     # rounding may put an end of no width beside the mean; the normal interval may leave the range of the scores
@@ -57,13 +65,21 @@ def paired_interval(
 
 def _resampled(units: NDArray[np.float64]) -> tuple[float, float]:
     rng, count = np.random.default_rng(0), len(units)
+    distinct, times = np.unique(units, axis=0, return_counts=True)
+    if len(distinct) <= FEW:  # to draw how often each comes is the same as drawing rows, and takes a tenth of the time
+        sums = rng.multinomial(count, times / count, size=RESAMPLES) @ distinct
+        return _ends(sums[:, 0] / sums[:, 1])
     units = units[np.lexsort(units.T)]
     batch = max(1, CELLS // count)
     means: list[NDArray[np.float64]] = []
     for start in range(0, RESAMPLES, batch):
         drawn = rng.integers(count, size=(min(batch, RESAMPLES - start), count))
         means.append(units[drawn, 0].sum(1) / units[drawn, 1].sum(1))
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return _ends(np.concatenate(means))
+
+
+def _ends(means: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 

@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TextIO, cast
 
@@ -15,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lmprog.certificate import Certificate
-from lmprog.compiler import PROBE, CompileResult
-from lmprog.events import CandidateScored, Event, IncumbentChanged, RoundStarted, StageEnded, Stopped
+from lmprog.compiler import CompileResult
+from lmprog.events import Event, IncumbentChanged, RoundStarted
+from lmprog.narration import Narration, count
 from lmprog.params import Demo, Params, PredictorParams
 from lmprog.rundir import RESULT
 
@@ -30,7 +30,13 @@ REFRESHES_PER_SECOND = 8
 
 def console_on(file: TextIO) -> Console:
     """Return a console that neither marks up nor wraps what users wrote."""
-    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return _Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Raise the BrokenPipeError: an exit, as rich would have it, must not come from within the event loop."""
+        raise
 
 
 def say(console: Console, text: str | Text = "", style: str = "") -> None:
@@ -38,33 +44,25 @@ def say(console: Console, text: str | Text = "", style: str = "") -> None:
     console.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
 
 
-@dataclass(slots=True)
-class _State:
-    """What is known of a run from the events so far."""
-
-    doing: str = "trying the program on a few rows"
-    requested: int = 0
-    cap: int | None = None
-    baseline: float | None = None
-    best: float | None = None
-    heard: int = 0
-    round_scores: list[float] = field(default_factory=list[float])
-
-
 class Progress:
     """A listener that shows how a compile goes: lines for what happened and, on a terminal, a live one for what happens."""
 
-    def __init__(self, console: Console, now: Callable[[], float] = time.monotonic) -> None:
-        self._console, self._now, self._began, self._state = console, now, now(), _State()
+    def __init__(
+        self, console: Console, requested: Callable[[], int], now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._console, self._requested, self._now, self._began = console, requested, now, now()
+        self._narration, self._spinner = Narration(), Spinner("dots")
         self._live: Live | None = None
 
     @property
     def heard(self) -> int:
         """How many events there were; none before the LM has answered."""
-        return self._state.heard
+        return self._narration.heard
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if (
+            self._console.file.isatty() and not self._console.is_dumb_terminal
+        ):  # FORCE_COLOR makes no terminal of a pipe
             self._live = Live(
                 get_renderable=self._now_doing,
                 console=self._console,
@@ -82,85 +80,32 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Take in an event, and write a line where it is worth one."""
-        self._state.heard += 1
-        self._state.requested = event.requested if not isinstance(event, CandidateScored) else self._state.requested
-        for line in _lines(event, self._state):
-            say(self._console, Text.assemble((f"{self._clock():>6}  ", "dim"), line))
+        line = self._narration.tell(event)
+        if line is not None:
+            say(self._console, Text.assemble((f"{self._clock():>6}  ", "dim"), (line, _STYLES.get(type(event), ""))))
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(self._now() - self._began), 60)
         return f"{minutes}:{seconds:02}"
 
     def _now_doing(self) -> RenderableType:
-        state = self._state
+        story, requested = self._narration, self._requested()
         head = Table.grid(padding=(0, 1))
-        head.add_row(Text(f"{self._clock():>6}", "dim"), Spinner("dots"), Text(state.doing))
-        figures = [f"{state.requested} of {state.cap} calls" if state.cap else f"{state.requested} calls"]
-        if state.best is not None:
-            figures.append(f"best {state.best:.2f}, baseline {state.baseline:.2f}")
+        head.add_row(Text(f"{self._clock():>6}", "dim"), self._spinner, Text(story.doing))
+        figures = [f"{requested} of {story.cap} calls" if story.cap else f"{requested} calls"]
+        if story.best is not None:
+            figures.append(f"best {story.best:.2f}, baseline {story.baseline:.2f}")
         row = Table.grid(padding=(0, 1))
-        bar = ProgressBar(state.cap, min(state.requested, state.cap or 0), width=BAR, pulse=state.cap is None)
+        bar = ProgressBar(story.cap, min(requested, story.cap or 0), width=BAR, pulse=story.cap is None)
         row.add_row(Text(" " * 7), bar, Text(" · ".join(figures)))
         return Group(head, row)
 
 
-def _lines(event: Event, state: _State) -> Iterable[Text]:
-    """Return what to write about an event, and note in the state what goes on after it."""
-    match event:
-        case StageEnded(stage=stage, facts=facts):
-            if stage == PROBE:
-                state.cap = int(facts["calls"]) or None
-            state.doing = _AFTER.get(stage, "searching")
-            yield Text(_stage_in_words(stage, facts))
-        case RoundStarted(round=number, candidates=candidates, rows=rows):
-            state.doing = f"round {number}: {_count(candidates, 'candidate')}, {_count(rows, 'run')} of the program"
-            if candidates:
-                yield Text(f"{state.doing}; {_of_cap(state)}", "dim")
-        case CandidateScored(round=0, scores=scores) if state.baseline is None:
-            state.baseline = sum(scores) / len(scores)
-            yield Text(f"the program as it is scores {state.baseline:.2f} on {len(scores)} validation rows")
-        case CandidateScored():
-            return
-        case IncumbentChanged(score=score):
-            better = state.best is not None and score > state.best
-            state.best = score if better or state.best is None else state.best
-            if better:
-                yield Text(f"new best {score:.2f}", "bold green")
-        case Stopped(reason=reason):
-            state.doing = "proving the gain on the holdout"
-            yield Text(f"the search ended: {reason}; {_of_cap(state)}")
-
-
-_AFTER = {
-    PROBE: "scoring the program as it is, and collecting demos",
-    "demos": "writing instructions",
-    "certificate": "writing artifact and report",
-}
-"""What goes on once a stage has ended."""
-
-
-def _stage_in_words(stage: str, facts: Mapping[str, int | float | str]) -> str:
-    if stage == PROBE:
-        cap = f"budget {facts['calls']} calls" if facts["calls"] else "calls are not capped"
-        return f"the program takes {facts['calls_per_row']:g} calls a row; {cap}, {facts['reserved']} of them kept for the proof"
-    values = ", ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in facts.items())
-    return f"{stage}: {values}"
-
-
-def _figure(value: float | str) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _of_cap(state: _State) -> str:
-    return f"{state.requested} of {state.cap} calls" if state.cap else f"{state.requested} calls"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+_STYLES: Mapping[type[Event], str] = {RoundStarted: "dim", IncumbentChanged: "bold green"}
 
 
 def tell_result(
-    console: Console, result: CompileResult[Any], *, finished_before: bool, facts: Mapping[str, Any]
+    console: Console, result: CompileResult[Any], *, finished_before: bool, facts: Mapping[str, Any], show_rows: bool
 ) -> None:
     """Print what a compile gained, what it changed and where everything lies."""
     certificate = result.certificate
@@ -179,7 +124,7 @@ def tell_result(
         say(console, f"{'calls':<10}{requested} requested, {sent.calls} sent now{paid}, in {result.seconds:.1f} s")
     say(console)
     if result.shipped == "compiled":
-        tell_changes(console, result.baseline_params, result.params)
+        tell_changes(console, result.baseline_params, result.params, show_rows=show_rows)
     else:
         say(console, "The program ships as it was: what the search found did not pass the gate on the holdout.")
     say(console)
@@ -187,8 +132,8 @@ def tell_result(
     say(console, f"report    {result.report}")
 
 
-def tell_changes(console: Console, before: Params, after: Params) -> None:
-    """Print each predictor whose params changed: the instruction before and after, and the demos."""
+def tell_changes(console: Console, before: Params, after: Params, *, show_rows: bool) -> None:
+    """Print each predictor whose params changed: the instruction before and after, and the demos, which hold rows."""
     for path, new in after.items():
         old = before[path]
         if new == old:
@@ -200,9 +145,14 @@ def tell_changes(console: Console, before: Params, after: Params) -> None:
         else:
             _tell_text(console, "  - ", old.instruction, "red")
             _tell_text(console, "  + ", new.instruction, "green")
+        rest = _rest(old), _rest(new)
+        for name in dict.fromkeys([*rest[0], *rest[1]]):
+            was, now = (values.get(name, "unset") for values in rest)
+            if was != now:
+                say(console, f"  {name}: {was} -> {now}")
         if new.demos != old.demos:
             say(console, f"  demos {len(old.demos)} -> {len(new.demos)}")
-            _tell_demos(console, new.demos)
+            _tell_demos(console, new.demos if show_rows else ())
 
 
 def tell_artifact(
@@ -226,7 +176,7 @@ def tell_artifact(
         say(console, path, "bold")
         _tell_text(console, "  ", value.instruction, "")
         _tell_rest(console, value)
-        say(console, f"  {_count(len(value.demos), 'demo')}")
+        say(console, f"  {count(len(value.demos), 'demo')}")
         _tell_demos(console, value.demos)
 
 
@@ -249,15 +199,17 @@ def _tell_text(console: Console, before: str, text: str, style: str) -> None:
 
 def _tell_rest(console: Console, params: PredictorParams) -> None:
     """Print what is neither instruction nor demo, where it is set."""
-    for name, text in params.field_descriptions.items():
-        say(console, f"  {name}: {text}")
+    for name, value in _rest(params).items():
+        if name != "format" or value != "chat":
+            say(console, f"  {name} = {value}")
+
+
+def _rest(params: PredictorParams) -> dict[str, object]:
+    """Return what is neither instruction nor demo, by name."""
+    descriptions = {f"field {name}": text for name, text in params.field_descriptions.items()}
     settings = {name: value for name, value in dict(params.config).items() if value is not None}
-    if params.format != "chat":
-        settings["format"] = params.format
-    if params.weights is not None:
-        settings["weights"] = params.weights.adapter
-    for name, value in settings.items():
-        say(console, f"  {name} = {value}")
+    weights = {} if params.weights is None else {"weights": params.weights.adapter}
+    return {**descriptions, **settings, "format": params.format, **weights}
 
 
 def _tell_demos(console: Console, demos: Sequence[Demo]) -> None:

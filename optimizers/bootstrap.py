@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from lmprog.optimizer import Outcome, Problem, require
 from lmprog.optimizers.propose.demos import bootstrap, complete_labels, compose, with_demos
 from lmprog.optimizers.select.full import Full
+from lmprog.optimizers.select.prepared import Prepared
 from lmprog.params import Params
 from lmprog.search import Ask, search
 
@@ -26,9 +27,13 @@ class Bootstrap:
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with bootstrapped demos, or as they were. Up to the training rows, and two full evaluations."""
-        successes = await bootstrap(problem, params, wanted=self.bootstrapped, attempts=self.attempts)
-        rng = problem.rng("bootstrap demos")
-        labels = complete_labels(problem)
-        made = compose(labels, successes[: self.bootstrapped], rng, most_labeled=self.labeled)
-        problem.ended("demos", successes=len(successes))
-        return await search(problem, params, Full([Ask(with_demos(params, made), origin="bootstrapped demos")]))
+
+        async def candidate() -> Full:
+            successes = await bootstrap(problem, params, wanted=self.bootstrapped, attempts=self.attempts)
+            rng = problem.rng("bootstrap demos")
+            labels = complete_labels(problem)
+            made = compose(labels, successes[: self.bootstrapped], rng, most_labeled=self.labeled)
+            problem.ended("demos", successes=len(successes))
+            return Full([Ask(with_demos(params, made), origin="bootstrapped demos")])
+
+        return await search(problem, params, Prepared(candidate), ahead=2)

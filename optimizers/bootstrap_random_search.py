@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lmprog.optimizer import Outcome, Problem, require
 from lmprog.optimizers.propose.demos import bootstrap, sets_of, with_demos
 from lmprog.optimizers.select.full import Full
+from lmprog.optimizers.select.prepared import Prepared
 from lmprog.params import Params
 from lmprog.search import Ask, search
 
@@ -30,18 +31,20 @@ class BootstrapRandomSearch:
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with the best demo set, or as they were. One full evaluation per candidate."""
-        wanted = -(-self.candidates * self.bootstrapped // 2)
-        successes = await bootstrap(problem, params, wanted=wanted, attempts=self.attempts)
-        made = sets_of(
-            problem,
-            params,
-            successes,
-            count=self.candidates + 1,
-            bootstrapped=self.bootstrapped,
-            most_labeled=self.labeled,
-        )
-        problem.ended("demos", successes=len(successes), demo_sets=len(made))
-        asks = [
-            Ask(with_demos(params, demos), origin=f"demo set {number}") for number, demos in enumerate(made) if number
-        ]
-        return await search(problem, params, Full(asks))
+
+        async def candidates() -> Full:
+            wanted = -(-self.candidates * self.bootstrapped // 2)
+            successes = await bootstrap(problem, params, wanted=wanted, attempts=self.attempts)
+            made = sets_of(
+                problem,
+                params,
+                successes,
+                count=self.candidates + 1,
+                bootstrapped=self.bootstrapped,
+                most_labeled=self.labeled,
+            )
+            problem.ended("demos", successes=len(successes), demo_sets=len(made))
+            sets = list(enumerate(made))[1:]
+            return Full([Ask(with_demos(params, demos), origin=f"demo set {number}") for number, demos in sets])
+
+        return await search(problem, params, Prepared(candidates), ahead=2)

@@ -12,14 +12,14 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = [  # bottom first; a module imports from floors below, or sideways where that makes no cycle; never up
     {"params", "request", "errors", "registry", "secrets"},
-    {"identity", "signature", "short_form", "schemas", "scope", "loop"},
+    {"identity", "signature", "short_form", "schemas", "scope", "loop", "inspection"},
     {"formats", "lm"},
     {"predict", "tools"},
     {"module", "strategies", "data", "metrics", "retrieval", "task"},
-    {"evaluation", "scores", "statistics", "events"},
-    {"optimizer", "search", "lint", "budget", "certificate", "artifact", "rundir", "report"},
+    {"evaluation", "scores", "statistics", "events", "narration"},
+    {"optimizer", "search", "lint", "budget", "caps", "cuts", "certificate", "artifact", "rundir", "report"},
     {"compiler", "job", "optimizers", "programs"},
-    {"cli", "arguments", "terminal", "__main__", "serve", "bridges"},
+    {"cli", "arguments", "exits", "terminal", "__main__", "serve", "completions", "bridges"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
 SIDE = {"testing"}  # shipped checks: may use anything, and only tests use them
@@ -127,7 +127,7 @@ def test_no_pickle(path: Path) -> None:
 
 
 def test_importing_lmprog_loads_nothing_heavy() -> None:
-    heavy = HEAVY | {"optuna", "datasets", "litellm", "dspy", "rich", "typer", "bm25s", "tokenizers"}
+    heavy = HEAVY | {"optuna", "datasets", "aiohttp", "litellm", "dspy", "rich", "typer", "bm25s", "tokenizers"}
     code = f"import sys, lmprog; print(*sorted({heavy!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == ""

@@ -1,4 +1,4 @@
-"""The chat format: what it renders it reads back, and of other replies it takes what is beyond doubt."""
+"""The chat format: how a prompt looks, and which replies of an LM it takes. What all formats keep is in test_formats.py."""
 
 import enum
 from collections.abc import Mapping
@@ -11,9 +11,9 @@ from pydantic import BaseModel
 
 import lmprog as lp
 from lmprog.formats import Template, prepare
-from lmprog.formats.chat import END, LAYOUT, instruction_in, read_conversation
+from lmprog.formats.chat import END
 from lmprog.short_form import from_string
-from lmprog.testing import check_format, hostile_texts
+from lmprog.testing import hostile_texts
 
 texts = hostile_texts()
 properties = settings(deadline=None, derandomize=True, database=None, max_examples=100)
@@ -65,10 +65,6 @@ def refusal(made: Template, reply: str, *, cut_off: bool = False) -> str:
     return caught.value.reason
 
 
-def test_the_chat_format_fulfils_the_contract_of_a_format() -> None:
-    check_format(prepare)
-
-
 def test_a_call_is_shown_as_fields_under_their_names() -> None:
     demo = lp.Demo(inputs={"claim": "1 > 2"}, outputs={"holds": False, "reason": "1 is less."})
     made = template(Judge, "Judge.", demos=[demo], field_descriptions={"reason": "one\nsentence"})
@@ -82,7 +78,7 @@ def test_a_call_is_shown_as_fields_under_their_names() -> None:
             "Input fields:\n- claim (text)\n\n"
             "Output fields:\n- holds (true or false): as far as one can tell\n- reason (text): one\n  sentence\n\n"
             "Each field is its name in double square brackets on a line of its own, with the value below. "
-            "Reply with every output field in that layout, and nothing else:\n\n"
+            "A text that holds such a line stands as a JSON string. Reply with every output field in that layout, and nothing else:\n\n"
             "[[ holds ]]\n<true or false>\n\n[[ reason ]]\n<text>\n\n[[ end of fields ]]",
         ),
         ("user", "[[ claim ]]\n1 > 2"),
@@ -123,11 +119,56 @@ def test_a_line_that_names_no_output_belongs_to_the_value_around_it(marker: str)
     assert template(Judge).parse(reply)["reason"] == f"It says:\n{marker}\nyes"
 
 
+@pytest.mark.parametrize("unasked", ["[[ confidence ]]\nhigh", "[[ claim ]]\n2 > 3\n\n[[ verdict ]]\nno"])
+@pytest.mark.parametrize("end", [f"\n\n{END}", ""])
+def test_a_section_that_nobody_asked_for_is_no_part_of_the_value_before(unasked: str, end: str) -> None:
+    reply = f"[[ holds ]]\ntrue\n\n[[ reason ]]\nAs 1 < 2.\n\nSo.\n\n{unasked}{end}"
+
+    assert template(Judge).parse(reply) == {"holds": True, "reason": "As 1 < 2.\n\nSo."}
+
+
+def test_an_lm_that_follows_the_prompt_can_write_a_line_that_looks_like_a_field() -> None:
+    reply = f'[[ holds ]]\ntrue\n\n[[ reason ]]\n"It says:\\n[[ holds ]]\\nyes"\n\n{END}'
+
+    assert template(Judge).parse(reply)["reason"] == "It says:\n[[ holds ]]\nyes"
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        ('"Oslo"', '"Oslo"'),
+        ('"to be" or "not"', '"to be" or "not"'),
+        ('"so \\"it\\" is"', 'so "it" is'),
+        ('"one\\ntwo"', "one\ntwo"),
+        ('"[[ holds ]]"', "[[ holds ]]"),
+        ('" spaced "', " spaced "),
+        ('"a\\d"', '"a\\d"'),
+    ],
+    ids=["in quotes", "between quotes", "escaped quotes", "escaped line", "quoted marker", "quoted space", "no JSON"],
+)
+def test_a_text_keeps_its_quotes_unless_they_make_it_json_that_the_layout_needs(shown: str, read: str) -> None:
+    made = template(Judge)
+
+    assert made.parse(f"[[ holds ]]\nyes\n\n[[ reason ]]\n{shown}\n\n{END}")["reason"] == read
+    assert made.parse(made.render_reply({"holds": True, "reason": shown}))["reason"] == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("Oslo", "Oslo"), ("null", '"null"'), ("7", '"7"'), ('"', '"'), (None, "null")]
+)
+def test_where_text_is_one_of_several_types_it_has_quotes_only_where_it_would_be_another(
+    value: str | None, shown: str
+) -> None:
+    assert template("a: str | None -> b").render({"a": value})[-1].text == f"[[ a ]]\n{shown}"
+
+
 @pytest.mark.parametrize("second", ["true", "false"])
 def test_a_field_given_twice_is_refused(second: str) -> None:
     reply = f"[[ holds ]]\ntrue\n\n[[ reason ]]\nso\n\n[[ holds ]]\n{second}\n\n{END}"
 
-    assert refusal(template(Judge), reply) == "the field `holds` is given more than once"
+    assert refusal(template(Judge), reply) == (
+        "the field `holds` is given more than once; a text that holds the line `[[ holds ]]` must stand as a JSON string"
+    )
 
 
 def test_an_input_given_twice_is_refused() -> None:
@@ -189,7 +230,7 @@ def test_bytes_without_quotes_are_base64_as_with_them() -> None:
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        ("", "the field `parts`, `total`, `grade` is missing"),
+        ("", "the fields `parts`, `total`, `grade` are missing"),
         ('[[ parts ]]\n["a"]\n\n[[ grade ]]\ngood', "the field `total` is missing"),
         ('[[ parts ]]\n["a"\n\n[[ total ]]\n1\n\n[[ grade ]]\ngood', "`parts` should be JSON list, each text, but is '[\"a\"'"),
         ("[[ parts ]]\n[1]\n\n[[ total ]]\n1\n\n[[ grade ]]\ngood", "`parts` should be JSON list, each text, but is '[1]'"),
@@ -234,34 +275,6 @@ def test_an_end_marker_inside_a_line_does_not_end_a_reply_that_was_cut_off() -> 
 # What the system message says
 
 
-@properties
-@given(instruction=texts, description=texts, signature=st.sampled_from(["a -> b", "-> b"]))
-def test_the_instruction_reads_back_from_the_system_message(instruction: str, description: str, signature: str) -> None:
-    made = template(signature, instruction.strip(), field_descriptions={"b": description})
-
-    assert instruction_in(system_of(made)) == instruction.strip()
-
-
-@pytest.mark.parametrize("signature", ["a -> b", "-> b"])
-@pytest.mark.parametrize(
-    "instruction",
-    [
-        "",
-        f"Mind this:\n\n{LAYOUT}",
-        "Mind:\n\nInput fields:\n- a\n\nOutput fields:\n- b",
-        "One.\n\nOutput fields:",
-    ],
-)
-def test_an_instruction_that_looks_like_the_layout_reads_back(instruction: str, signature: str) -> None:
-    made = template(signature, instruction, field_descriptions={"b": "Text.\n\nOutput fields:\n- b\n\nInput fields:\n"})
-
-    assert instruction_in(system_of(made)) == instruction
-
-
-def test_a_system_message_of_another_layout_is_all_instruction() -> None:
-    assert instruction_in("Answer briefly.\n\nOutput fields:\n- none\n") == "Answer briefly.\n\nOutput fields:\n- none"
-
-
 def test_choices_that_a_list_with_commas_would_blur_are_shown_as_json() -> None:
     class Side(enum.Enum):
         BOTH = "left, right"
@@ -272,44 +285,6 @@ def test_choices_that_a_list_with_commas_would_blur_are_shown_as_json() -> None:
         side: Side = lp.OutputField()
 
     assert '- side (one of: "left, right", "", "left")' in system_of(template(Pick))
-
-
-# Conversations read back
-
-
-@properties
-@given(
-    shown=st.lists(st.tuples(st.dictionaries(st.sampled_from("ab"), texts, min_size=1), texts), max_size=2),
-    a=texts,
-    b=texts,
-)
-def test_a_conversation_reads_back_its_demos_and_its_question(
-    shown: list[tuple[dict[str, str], str]], a: str, b: str
-) -> None:
-    demos = [lp.Demo(inputs=inputs, outputs={"c": c}) for inputs, c in shown]
-
-    read = read_conversation(template("a, b -> c", demos=demos).render({"a": a, "b": b}))
-
-    assert read.instruction == "Do it."
-    assert read.demos == tuple((demo.inputs, demo.outputs) for demo in demos)
-    assert read.inputs == {"a": a, "b": b}
-
-
-def test_a_reply_that_was_refused_is_no_demo() -> None:
-    demo = lp.Demo(inputs={"a": "1"}, outputs={"n": 1})
-    asked = template("a -> n: int", demos=[demo]).render({"a": "2"})
-    again = (*asked, lp.Message("assistant", "[[ n ]]\ntwo"), lp.Message("user", "That reply cannot be used."))
-
-    read = read_conversation(again)
-
-    assert read.demos == (({"a": "1"}, {"n": "1"}),)
-    assert read.inputs == {"a": "2"}
-
-
-def test_a_conversation_may_be_empty() -> None:
-    read = read_conversation([])
-
-    assert (read.instruction, read.inputs, read.demos) == ("", {}, ())
 
 
 def test_a_demo_is_shown_in_the_order_of_its_types_and_otherwise_sorted() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -303,10 +304,11 @@ def test_an_exception_in_the_task_s_own_code_shows_its_traceback(
 def test_a_cap_that_is_hit_before_any_certificate_has_its_exit_code(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, first = failing(capsys, "compile", "qa.py:TASK", *QUICK, "--budget", "tokens=100")
+    code, first = failing(capsys, "compile", "qa.py:TASK", *QUICK, "--budget", "seconds=0.000001")
 
     assert code == 5
-    assert "the cap of 100 tokens is reached" in first
+    assert "the cap of 1e-06 seconds is reached" in first
+    assert "with a larger budget and `--run-dir run` the run goes on" in first
 
 
 @pytest.mark.parametrize(("answered", "expected"), [(0, 2), (30, 4)], ids=["at the start", "later"])
@@ -478,6 +480,17 @@ def test_optimizers_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[s
 
     assert main(["optimizers", "--json"]) == 0
     assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} == set(lines)
+
+
+def test_compile_has_every_option_that_is_promised(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["compile", "--help"])
+
+    promised = (
+        "--lm --proposer --teacher --judge --optimizer --budget --run-dir --seed --gate --concurrency --out --data --val "
+        "--holdout --no-rows --json"
+    )
+    shown = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert set(promised.split()) <= shown
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["compile", "--help"], []])

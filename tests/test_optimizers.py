@@ -183,14 +183,17 @@ def test_the_check_runs_one_more_check_that_it_is_given() -> None:
     assert seen == [named("labeled-few-shot:demos=2")]
 
 
-def test_bootstrapping_proposing_and_each_round_of_trials_run_at_once() -> None:
-    phase, most = ["demos"], dict.fromkeys(["trial 0", "demos", "proposals", "trials"], 0)
-    running = dict.fromkeys(most, 0)
+def test_bootstrapping_beside_trial_0_proposing_and_rounds_of_trials_run_at_once() -> None:
+    most = dict.fromkeys(["summary", "trial 0 and demos", "proposals", "trials"], 0)
+    running, ended = dict.fromkeys(most, 0), list[str]()
+
+    def stage(asked: Asked) -> str:
+        if "question" not in asked.inputs:
+            return "summary" if "summary" in asked.outputs else "proposals"
+        return "trials" if "proposals" in ended else "trial 0 and demos"
 
     async def handler(asked: Asked) -> Answer:
-        where = phase[0]
-        if where == "demos" and int(asked.inputs["question"][1:]) >= 40:
-            where = "trial 0"
+        where = stage(asked)
         running[where] += 1
         most[where] = max(most[where], running[where])
         await asyncio.sleep(0.005)
@@ -199,15 +202,15 @@ def test_bootstrapping_proposing_and_each_round_of_trials_run_at_once() -> None:
 
     def follow(event: Event) -> None:
         if isinstance(event, StageEnded):
-            phase[0] = {"demos": "proposals", "proposals": "trials"}[event.stage]
+            ended.append(event.stage)
 
     problem = problem_for(
         TwoStages(), ROWS[:40], ROWS[40:52], exact_match("answer"), ScriptedLM(handler), concurrency=48, emit=follow
     )
     loop.run(named("mipro:candidates=4,trials=8").search(problem, params_of(problem.program)), instead="")
 
-    # 12 validation rows; a wave of 32 training rows; 3 proposals for each of 2 predictors; 4 trials of 12 rows
-    assert (most["trial 0"], most["demos"], most["proposals"]) == (12, 32, 6)
+    # 12 validation rows and a wave of 32 training rows; 3 proposals for each of 2 predictors; rounds of 2 trials of 12 rows
+    assert (most["trial 0 and demos"], most["summary"], most["proposals"]) == (12 + 32, 1, 6)
     assert most["trials"] > 2 * 12
 
 
@@ -390,9 +393,9 @@ def test_bootstrapping_takes_no_more_than_its_share(calls: int) -> None:
 
     loop.run(bootstrap(problem, params_of(problem.program), wanted=8), instead="")
 
-    trial_0, taken = 24, problem.allowance.ledger.requested - 24
-    assert 0 <= taken <= SHARE * (calls - trial_0)
-    assert taken > SHARE * (calls - trial_0) - 2  # less than another row of two calls is left over
+    taken = problem.allowance.ledger.requested
+    assert 0 <= taken <= SHARE * calls
+    assert taken > SHARE * calls - 2  # less than another row of two calls is left over
 
 
 def test_where_no_row_gets_the_full_score_the_best_quarter_teaches() -> None:

@@ -1,16 +1,24 @@
 """README says what is true: its code stands in examples/, and every example runs."""
 
+import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from openai_server import serving
+
+from lmprog.data import fields_in
+from lmprog.task import find_task
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+OPTION = {"train": "--data", "val": "--val", "holdout": "--holdout"}
 INCLUDED = re.findall(r"<!-- (examples/\w+\.py)(?: (\w+))? -->\n```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -39,11 +47,75 @@ def test_every_example_runs(example: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_readme_names_only_commands_that_exist() -> None:
-    shell = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
-    named = set(re.findall(r"^lmprog (\w+)", shell, re.MULTILINE))
-    assert named
+FEW_ROWS = {"train": 8, "val": 6, "holdout": 6}
+CHEAPLY = [
+    "--budget",
+    "calls=100",
+    "--gate",
+    "none",
+    *(word for part in FEW_ROWS for word in (OPTION[part], f"{part}.jsonl")),
+]
+"""What is put behind a compile of README: a few of the task's rows and calls, so that it takes seconds."""
 
-    for command in sorted(named):
-        done = subprocess.run([sys.executable, "-m", "lmprog", command, "--help"], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+
+LONGEST_S = 300.0
+"""A command that has not ended by then never will."""
+
+
+def shown_commands() -> list[str]:
+    """The command lines in README, those of `make` as the Makefile has them."""
+    shell = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+    commands: list[str] = []
+    for line in shell:
+        if line.startswith("make "):
+            recipe = subprocess.run(
+                ["make", "-n", *line.split()[1:]], capture_output=True, text=True, cwd=ROOT, check=True
+            )
+            commands += re.findall(r"^\S*\b(lmprog .*)", recipe.stdout, re.MULTILINE)
+        elif line and not line.startswith(("#", "export ")):
+            commands.append(line)
+    return commands
+
+
+def write_rows(folder: Path) -> None:
+    splits = find_task("multihop").load()
+    for part, count in FEW_ROWS.items():
+        rows = [dict(fields_in(row)) for row in getattr(splits, part)[:count]]
+        (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_every_command_in_readme_runs(tmp_path: Path) -> None:
+    write_rows(tmp_path)
+
+    with serving() as server:  # stands for every provider that README names
+        environment = os.environ | {"OPENAI_BASE_URL": server.url, "OPENAI_API_KEY": "a-key-of-nobody"}
+        for command in shown_commands():
+            program, *argv = shlex.split(command.replace("http://localhost:11434/v1", server.url))
+            assert program == "lmprog", f"{command}: this test knows lmprog and make"
+            if argv[:2] == ["lm", "serve"]:
+                continue
+            cheaply = CHEAPLY if argv[0] == "compile" else []
+            words = [sys.executable, "-m", "lmprog", *argv, *cheaply]
+            done = subprocess.run(
+                words, capture_output=True, text=True, cwd=tmp_path, env=environment, input="", timeout=LONGEST_S
+            )
+            assert done.returncode in ((0, 3) if argv[0] == "compile" else (0,)), (
+                f"{command}\n{done.stdout}{done.stderr}"
+            )
+            assert done.stdout
+
+
+def test_the_server_in_readme_starts() -> None:
+    (command,) = [command for command in shown_commands() if command.startswith("lmprog lm serve")]
+    argv = shlex.split(command.replace("--port 8000", "--port 0"))[1:]
+
+    with subprocess.Popen([sys.executable, "-m", "lmprog", *argv], stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        said = served.stdout.readline()
+        served.terminate()
+
+    assert "answers OpenAI's chat protocol on http://127.0.0.1:" in said
+
+
+def test_readme_s_own_compile_is_what_make_demo_does() -> None:
+    assert any(command.startswith("lmprog compile multihop --lm tiny") for command in shown_commands())

@@ -91,8 +91,8 @@ class TestSettings:
             pass
 
         assert str(caught.value) == (
-            f'{tmp_path} holds another run. What differs: group: null there, "topic" now; metric: "exact_match" there, '
-            f"null now; seed: 0 there, 1 now. Give another run_dir, or leave it out to have one named by the settings."
+            f"{tmp_path} holds another run. What differs: the group (none there, topic now); the metric (exact_match there, "
+            f"none now); the seed (0 there, 1 now). Give another run_dir, or leave it out to have one named by the settings."
         )
 
     def test_long_values_are_shown_from_where_they_differ(self, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ class TestSettings:
             run_dir.note(calls=None)
 
         with (
-            pytest.raises(lp.RunDirError, match=r'metric: \.\.\.x{20}old" there, \.\.\.x{20}new" now'),
+            pytest.raises(lp.RunDirError, match=r"metric \(\.\.\.x{20}old there, \.\.\.x{20}new now\)"),
             RunDir.opened(tmp_path, {"metric": "x" * 500 + "new"}),
         ):
             pass
@@ -111,6 +111,59 @@ class TestSettings:
 
         with RunDir.opened(tmp_path, {"seed": 1}) as run_dir:
             assert run_dir.facts() == {"settings": {"seed": 1}}
+
+    def test_nothing_is_left_of_such_a_run_but_its_calls(self, tmp_path: Path) -> None:
+        with RunDir.opened(tmp_path, SETTINGS) as run_dir:
+            run_dir.note(seconds=3.0)
+
+        with RunDir.opened(tmp_path, SETTINGS) as run_dir:
+            assert run_dir.facts()["seconds"] == 3.0
+        with RunDir.opened(tmp_path, {"seed": 1}) as run_dir:
+            assert run_dir.facts() == {"settings": {"seed": 1}}
+
+    def test_a_run_that_is_not_finished_takes_another_budget_and_forgets_where_the_old_one_cut_it(
+        self, tmp_path: Path
+    ) -> None:
+        with RunDir.opened(tmp_path, {"seed": 0, "budget": "Budget(calls=100)"}) as run_dir:
+            run_dir.note(calls=100, cuts={"work/1": {"cap": "calls", "beside": []}}, seconds=3.0)
+        larger = {"seed": 0, "budget": "Budget(calls=200)"}
+
+        with RunDir.opened(tmp_path, larger) as run_dir:
+            assert run_dir.facts() == {"settings": larger, "calls": 100, "cuts": {}, "seconds": 3.0}
+
+    def test_a_finished_run_takes_no_other_budget_and_no_other_setting_comes_with_one(self, tmp_path: Path) -> None:
+        old = {"seed": 0, "budget": "Budget(calls=100, tokens=None, usd=None, seconds=None)"}
+        for facts, changes, differs in (
+            ({"finished": True}, {"budget": "light"}, r"the budget \(Budget\(calls=100\) there, light now\)\."),
+            ({}, {"budget": "light", "seed": 1}, r"the budget \(.*\); the seed \(0 there, 1 now\)\."),
+        ):
+            with RunDir.opened(tmp_path / str(len(facts)), old) as run_dir:
+                run_dir.note(calls=100, **facts)
+
+            with (
+                pytest.raises(lp.RunDirError, match=rf"What differs: {differs}"),
+                RunDir.opened(tmp_path / str(len(facts)), {**old, **changes}),
+            ):
+                pass
+
+    def test_what_a_user_cannot_read_is_named_and_not_shown(self, tmp_path: Path) -> None:
+        old = {"train": "0" * 16, "metric": f"f1 {'0' * 16}", "program_code": "0" * 16, "task_lm": "tiny"}
+        with RunDir.opened(tmp_path, old) as run_dir:
+            run_dir.note(calls=1)
+
+        with (
+            pytest.raises(lp.RunDirError) as raised,
+            RunDir.opened(
+                tmp_path,
+                {"train": "1" * 16, "metric": f"f1 {'1' * 16}", "program_code": "1" * 16, "task_lm": "openai/m"},
+            ),
+        ):
+            pass
+
+        said = str(raised.value).partition("What differs: ")[2].partition(". Give")[0]
+        assert said == (
+            "the code of the metric, or a value in it; the program's code; the LM (tiny there, openai/m now); the train rows"
+        )
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"name": "my-app"}'])
     def test_a_directory_of_something_else_is_refused_and_left_alone(self, tmp_path: Path, text: str) -> None:
@@ -125,7 +178,7 @@ class TestSettings:
         (tmp_path / "run").write_text("")
 
         with (
-            pytest.raises(lp.RunDirError, match="cannot be made: File exists"),
+            pytest.raises(lp.RunDirError, match="is a file, and a run is kept in a folder"),
             RunDir.opened(tmp_path / "run", SETTINGS),
         ):
             pass

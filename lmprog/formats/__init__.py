@@ -1,12 +1,16 @@
 """Formats: how a predictor's call becomes messages, and a reply becomes outputs. Pure functions, one format a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from lmprog.formats import chat
-from lmprog.params import PredictorParams
-from lmprog.request import Message
+from lmprog.formats import chat, conversation, json, xml
+from lmprog.formats.conversation import Conversation
+from lmprog.formats.layout import Layout, prepare_in
+from lmprog.params import FormatName, PredictorParams
+from lmprog.request import Message, Request
 from lmprog.signature import Signature
+
+_LAYOUTS: Mapping[FormatName, Layout] = {"chat": chat.Chat(), "json": json.Json(), "xml": xml.Xml()}
 
 
 class Template(Protocol):
@@ -41,4 +45,18 @@ class Template(Protocol):
 
 def prepare(signature: type[Signature], params: PredictorParams) -> Template:
     """Return the template of a signature in the format that its params name."""
-    return chat.Chat.prepare(signature, params)
+    return prepare_in(_LAYOUTS[params.format], signature, params)
+
+
+def read(messages: Sequence[Message]) -> Conversation:
+    """Take a rendered conversation apart, whatever format it is in."""
+    return conversation.read(messages, list(_LAYOUTS.values()))
+
+
+def write_reply(outputs: Iterable[tuple[str, object]], request: Request, *, ended: bool = True) -> str:
+    """Return the reply to a request that holds these outputs: strings as texts, other JSON data as it is.
+
+    It is in the format of the request, and reads back equal. One that has not `ended` lacks what shows its end.
+    """
+    layout = conversation.layout_of(request.messages, list(_LAYOUTS.values()))
+    return conversation.write_reply(layout, outputs, request.schema, ended=ended)

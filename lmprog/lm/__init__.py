@@ -1,10 +1,15 @@
 """Language models: the one in force where no scope names one, and the layers around each."""
 
+import json
+import math
 import os
+from collections.abc import Mapping, Sequence
+from enum import Enum
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal, cast
 
-from lmprog.errors import RunDirError
+from lmprog.errors import InputError, RunDirError
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import Routed
 from lmprog.lm.retry import Retried
@@ -13,14 +18,50 @@ from lmprog.request import LM
 
 ENVIRONMENT = "LMPROG_LM"
 CACHE = "LMPROG_CACHE"
+PRICES = "LMPROG_PRICES"
+
+Price = tuple[float, float]
+"""USD per million prompt tokens, and per million completion tokens."""
+
+
+class _As(Enum):
+    BEFORE = "as before"
+
 
 _default: Routed | None = None
+_prices: dict[str, Price] = {}
 
 
-def configure(*, lm: LM | str | None) -> None:
-    """Set the LM of calls that no scope gives one: process-wide, for scripts and notebooks."""
-    global _default
-    _default = None if lm is None else plain(lm)
+def configure(
+    *,
+    lm: LM | str | Literal[_As.BEFORE] | None = _As.BEFORE,
+    prices: Mapping[str, Price] | Literal[_As.BEFORE] | None = _As.BEFORE,
+) -> None:
+    """Set what calls and runs go by where nothing nearer says so: process-wide, for scripts and notebooks.
+
+    `lm` answers calls that no scope gives an LM. `prices` are USD per million prompt and completion tokens, by LM:
+    `lp.configure(prices={"openai/gpt-4o-mini": (0.15, 0.60)})`; a cap in USD needs them where an LM does not tell what a
+    call cost. They go before those in the JSON file that LMPROG_PRICES names. What is left out stays; None takes it back.
+    """
+    global _default, _prices
+    if prices is not _As.BEFORE:
+        _prices = _checked_prices(prices or {}, "prices")
+    if lm is not _As.BEFORE:
+        _default = None if lm is None else plain(lm)
+
+
+def prices() -> dict[str, Price]:
+    """Return the price of each LM that has one: as `configure` set it, or as the file has it that LMPROG_PRICES names."""
+    path = os.environ.get(PRICES)
+    if not path:
+        return dict(_prices)
+    try:
+        said = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{PRICES}={path} cannot be read as JSON: {error}. Write a file such as {_PRICES_WRITTEN}."
+        ) from None
+    return {**_checked_prices(said, f"{PRICES}={path}"), **_prices}
 
 
 def default_lm() -> Routed | None:
@@ -49,6 +90,28 @@ def shared_log() -> CallLog | None:
     """Return the cache that runs share, kept in the folder that LMPROG_CACHE names; None where it names none."""
     folder = os.environ.get(CACHE)
     return _log_in(folder, os.getpid()) if folder else None
+
+
+_PRICES_WRITTEN = '{"openai/gpt-4o-mini": [0.15, 0.60]}'
+
+
+def _checked_prices(said: object, where: str) -> dict[str, Price]:
+    if not isinstance(said, Mapping):
+        raise InputError(f"{where} holds {said!r}: write USD per million tokens by LM, such as {_PRICES_WRITTEN}.")
+    found: dict[str, Price] = {}
+    for name, price in cast("Mapping[object, object]", said).items():
+        pair = list(cast("Sequence[object]", price)) if isinstance(price, list | tuple) else []
+        if not isinstance(name, str) or len(pair) != 2 or not all(map(_is_price, pair)):
+            raise InputError(
+                f"{where}: the price of {name!r} is {price!r}. Write two numbers, USD per million prompt tokens and per "
+                f"million completion tokens, such as {_PRICES_WRITTEN}."
+            )
+        found[name] = cast("Price", tuple(pair))
+    return found
+
+
+def _is_price(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 @lru_cache

@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import logging
 import sqlite3
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -18,6 +22,13 @@ _VERSION = 1
 _BUSY_S = 30.0
 """How long a write waits for one of another process that shares the file."""
 
+_PAGES_BETWEEN_CHECKPOINTS = 10_000
+"""Of 4 KiB. While SQLite moves its journal into the file and waits for the disk, no call goes on."""
+_HELD_AT_MOST = 10_000
+"""Replies in memory beside the file; some 20 MB."""
+
+_log = logging.getLogger("lmprog.lm")
+
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, role TEXT NOT NULL, lm TEXT NOT NULL, "
     "request TEXT NOT NULL, response TEXT NOT NULL) STRICT",
@@ -26,43 +37,55 @@ _CREATE = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Flight:
-    """A call under way, and how many wait for it."""
+    """A call under way, and those who wait for it."""
 
-    task: "asyncio.Task[Response]"
-    waiting: int = 0
+    task: "asyncio.Task[None] | None" = None
+    waiting: "set[asyncio.Future[Response]]" = field(default_factory=set["asyncio.Future[Response]"])
 
 
 class CallLog:
     """Replies by request key, in an SQLite file that others may read meanwhile; in memory when `path` is None.
 
-    Values are JSON text. A file that is damaged, or no call log, raises RunDirError. All calls that share a log
-    run on one event loop.
+    Values are JSON text; the latest are held in memory too. A file that is damaged, or no call log, raises RunDirError.
+    All calls that share a log run on one event loop. `alone`: no other process writes to the file meanwhile, so that what
+    is not there need not be looked up.
     """
 
-    def __init__(self, path: Path | str | None = None) -> None:
+    def __init__(self, path: Path | str | None = None, *, alone: bool = False) -> None:
         self._path = path
         self.flights: dict[str, _Flight] = {}
         """The calls under way, by key, for all layers that share the log."""
+        self._held: dict[str, Response] = {}
+        self._known: set[str] | None = None
+        """All keys in the file, where no other process adds to them."""
         self._failed: sqlite3.Error | None = None
+        self._closed = False
+        if path is None:
+            return
         try:
-            self._db = sqlite3.connect(
-                ":memory:" if path is None else path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
-            )
+            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         try:
             self._prepare()
+            if alone:
+                self._known = {key for (key,) in self._execute("SELECT key FROM calls")}
         except BaseException:
             self._db.close()
             raise
 
     def get(self, key: str) -> Response | None:
         """Return the reply recorded under a key, if there is one."""
+        held = self._held.get(key)
+        if held is not None:
+            return held if held.recorded else self._hold(key, replace(held, recorded=True))
+        if self._path is None or (self._known is not None and key not in self._known):
+            return None
         row = self._execute("SELECT response FROM calls WHERE key = ?", key).fetchone()
         try:
-            return None if row is None else _response(row[0])
+            return None if row is None else self._hold(key, _response(row[0]))
         except (ValueError, TypeError) as error:
             raise self._unusable(error) from error
 
@@ -74,25 +97,37 @@ class CallLog:
         """
         if self._failed is not None:
             raise self._unusable(self._failed)
-        if not self._db.in_transaction:
-            self._begin()
-        row = (key, role, lm_name, _json(request), _json(response))
-        new = self._execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", *row).rowcount
-        return response if new else self.get(key) or response
+        if key in self._held:
+            return self._held[key]
+        if self._path is not None:
+            if not self._db.in_transaction:
+                self._begin()
+            row = (key, role, lm_name, _request_text(request), _response_text(response))
+            if not self._execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", *row).rowcount:
+                return self.get(key) or response
+            if self._known is not None:
+                self._known.add(key)
+        return self._hold(key, response)
 
     def __len__(self) -> int:
         """Return how many replies are recorded."""
-        count: int = self._execute("SELECT count(*) FROM calls").fetchone()[0]
-        return count
+        return len(self._held) if self._path is None else self._number("SELECT count(*) FROM calls")
 
     def __bool__(self) -> bool:
         """Return True: an empty log is a log, and `log or ...` must not pass it over."""
         return True
 
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
+        """Close the file; closing twice does no harm. RunDirError where the last replies could not be written."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._path is None:
+            return
         self._commit()
         self._db.close()
+        if self._failed is not None:
+            raise self._unusable(f"{self._failed}; the last replies are not recorded") from self._failed
 
     def __enter__(self) -> Self:
         return self
@@ -100,27 +135,39 @@ class CallLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except RunDirError as unwritten:
+            if error is None:
+                raise
+            if not isinstance(error, RunDirError):  # which has said so
+                _log.error("%s", unwritten)
 
     def _prepare(self) -> None:
-        application = self._execute("PRAGMA application_id").fetchone()[0]
-        if application == 0 and self._execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+        if self._number("PRAGMA application_id") == 0 == self._number("SELECT count(*) FROM sqlite_master"):
             self._execute("PRAGMA journal_mode = WAL")
             for statement in ("BEGIN IMMEDIATE", *_CREATE, "COMMIT"):
                 self._execute(statement)
-        elif application != _APPLICATION:
+        if self._number("PRAGMA application_id") != _APPLICATION:  # asked anew: another process may have made the file
             raise self._unusable("it is an SQLite file of another program")
-        version = self._execute("PRAGMA user_version").fetchone()[0]
+        version = self._number("PRAGMA user_version")
         if version != _VERSION:
             raise self._unusable(f"it has format {version}, and this lmprog knows format {_VERSION}")
         self._execute("PRAGMA synchronous = NORMAL")
+        self._execute(f"PRAGMA wal_autocheckpoint = {_PAGES_BETWEEN_CHECKPOINTS}")
+
+    def _hold(self, key: str, response: Response) -> Response:
+        if len(self._held) >= _HELD_AT_MOST and self._path is not None:
+            self._held.clear()
+        self._held[key] = response
+        return response
 
     def _begin(self) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # off the loop, SQLite commits each statement by itself
-        self._execute("BEGIN IMMEDIATE")
+        self._execute("BEGIN")
         loop.call_soon(self._commit)
 
     def _commit(self) -> None:
@@ -129,6 +176,9 @@ class CallLog:
             self._db.commit()
         except sqlite3.Error as error:
             self._failed = error
+
+    def _number(self, sql: str) -> int:
+        return cast("int", self._execute(sql).fetchone()[0])
 
     def _execute(self, sql: str, *values: str) -> sqlite3.Cursor:
         try:
@@ -182,45 +232,100 @@ class Cached:
     async def _join(self, key: str, request: Request) -> Response:
         """Wait for the one call under a key. It is a task of its own, so that one who leaves takes it from nobody."""
         flight = self._log.flights.get(key)
-        if flight is None or flight.task.done():
-            flight = self._log.flights[key] = _Flight(asyncio.create_task(self._send(key, request)))
-        flight.waiting += 1
+        if flight is None:
+            flight = self._log.flights[key] = _Flight()
+            flight.task = asyncio.create_task(self._send(key, request, flight))
+        reply: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        flight.waiting.add(reply)
         try:
-            return await asyncio.shield(flight.task)
+            return await reply
         finally:
-            flight.waiting -= 1
-            if flight.waiting == 0:
+            flight.waiting.discard(reply)
+            if not flight.waiting:
                 await self._land(key, flight)
 
     async def _land(self, key: str, flight: _Flight) -> None:
         """Forget a call that nobody waits for any more, ending it first if it still runs."""
         if self._log.flights.get(key) is flight:
             del self._log.flights[key]
-        if not flight.task.done():
-            flight.task.cancel()
-            await asyncio.wait({flight.task})
+            if flight.task is not None:
+                flight.task.cancel()
+                await asyncio.wait({flight.task})
 
-    async def _send(self, key: str, request: Request) -> Response:
-        response = await self._lm(request)
-        if self._shared is not None:
-            response = self._shared.put(key, self._role, self.name, request, response)
-        return self._log.put(key, self._role, self.name, request, response)
+    async def _send(self, key: str, request: Request, flight: _Flight) -> None:
+        """Send a request and hand the reply, or what went wrong, to those who wait. They go on once it is committed."""
+        try:
+            response = await self._lm(request)
+            if self._shared is not None:
+                response = self._shared.put(key, self._role, self.name, request, response)
+            response = self._log.put(key, self._role, self.name, request, response)
+        except Exception as error:  # noqa: BLE001  whose fault it is, is for those who wait to say
+            for reply in self._landed(key, flight):
+                reply.set_exception(error)
+        except BaseException:
+            for reply in self._landed(key, flight):
+                reply.cancel()
+            raise
+        else:
+            for reply in self._landed(key, flight):
+                reply.set_result(response)
+
+    def _landed(self, key: str, flight: _Flight) -> "list[asyncio.Future[Response]]":
+        if self._log.flights.get(key) is flight:
+            del self._log.flights[key]
+        return [reply for reply in flight.waiting if not reply.done()]
 
 
-_NAMES = {kind: tuple(field.name for field in fields(kind)) for kind in (Request, Response, Message, Tool, ToolCall)}
+_NAMES = {
+    kind: tuple(part.name for part in fields(kind) if part.name not in ("recorded", "messages"))
+    for kind in (Request, Response, Message, Tool, ToolCall)
+}
 
 
 def _fields(value: Request | Response | Message | Tool | ToolCall) -> dict[str, object]:
     return {name: getattr(value, name) for name in _NAMES[type(value)]}
 
 
+_settings: Callable[[Request], tuple[object, ...]] = attrgetter(*_NAMES[Request])
+
+
+def _request_text(request: Request) -> str:
+    messages = ",".join([_message_text(message) for message in request.messages])
+    return f'{{"messages":[{messages}],{_settings_text(*_settings(request))}}}'
+
+
+def _message_text(message: Message) -> str:
+    """Return a message as JSON text. What nearly all are like is written by hand, in a quarter of the time."""
+    if message.tool_calls or message.tool_call_id is not None:
+        return _json(_fields(message))
+    return f'{{"role":"{message.role}","text":{_text(message.text)},"tool_calls":[],"tool_call_id":null}}'
+
+
+@lru_cache(typed=True)
+def _settings_text(*settings: object) -> str:
+    """Return all but the messages: the same for all rows."""
+    return _json(dict(zip(_NAMES[Request], settings, strict=True)))[1:-1]
+
+
+def _response_text(response: Response) -> str:
+    if response.tool_calls:
+        return _json(_fields(response))
+    return (
+        f'{{"text":{_text(response.text)},"prompt_tokens":{response.prompt_tokens},'
+        f'"completion_tokens":{response.completion_tokens},"finish_reason":"{response.finish_reason}",'
+        f'"usd":{_number(response.usd)},"tool_calls":[]}}'
+    )
+
+
 def _response(text: str) -> Response:
-    response = Response(**json.loads(text))
+    response = Response(**json.loads(text), recorded=True)
     if response.tool_calls == ():
         return response
     calls = cast("list[dict[str, str]]", response.tool_calls)
     return replace(response, tool_calls=tuple(ToolCall(**call) for call in calls))
 
 
+_text = json.JSONEncoder().encode
+_number = lru_cache(typed=True)(_text)
 _json = json.JSONEncoder(default=_fields, separators=(",", ":")).encode
 """JSON text; ASCII, so that a broken surrogate in a reply does no harm."""

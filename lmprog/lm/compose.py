@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.ledger import Ledger, Metered, Role
-from lmprog.lm.limit import Limited, Slots
+from lmprog.lm.limit import Limited, Slots, Urgency
 from lmprog.lm.retry import Retried
 from lmprog.lm.specs import from_spec
 from lmprog.request import LM, Request, Response
@@ -39,18 +39,24 @@ def compose(
     log: CallLog,
     ledger: Ledger,
     slots: Slots,
+    urgency: Urgency | None = None,
     outage_s: float | None = None,
     shared: CallLog | None = None,
 ) -> Routed:
     """Return the client with everything around it: one such stack a role; log, ledger and slots are the run's.
-    `shared` is the cache across runs, where there is one.
+    `shared` is the cache across runs, where there is one. By default a search waits for its proposer and teacher.
 
     A request is answered from the log if it can be. Else each attempt reserves in the ledger, waits for a
     slot, is sent, and settles; between attempts it holds neither.
     """
 
+    if urgency is None:
+        urgency = Urgency.AWAITED if role in ("proposer", "teacher") else Urgency.USUAL
+
     def layers(lm: LM) -> LM:
-        sent = Retried(Metered(Limited(lm, slots), ledger, role), outage_s=outage_s)
+        sent = Retried(
+            Metered(Limited(lm, slots, urgency), ledger, role), outage_s=outage_s, cap_s=lambda: ledger.left_s
+        )
         return Cached(sent, log, ledger, role, shared=shared)
 
     return Routed(client, layers)

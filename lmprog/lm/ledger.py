@@ -4,11 +4,13 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
 from typing import Literal, get_args
 
-from lmprog.errors import AuthError, CapReached, ContextError, LmprogError, UnavailableError
+from lmprog import scope
+from lmprog.errors import AuthError, CapReached, ContextError, InputError, LmprogError, UnavailableError
 from lmprog.lm.limit import certainly_not_sent
 from lmprog.request import LM, Request, Response
 
@@ -19,6 +21,8 @@ _TOKENS_PER_MESSAGE = 4
 """What chat templates put around a message, about."""
 _BYTES_PER_TOKEN = 4
 """Of English text, about; counted in UTF-8, so that other scripts are not taken for cheaper than they are."""
+_SHORT = 100
+"""Tokens of a prompt so short that what an LM counts for it says little about longer ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Spent:
     sent: Mapping[Role, Amount]
     """Attempts that left the machine now; those of unknown outcome at what they may have cost."""
     seconds: float
-    """Since the ledger began."""
+    """Of the run so far, all its processes together."""
 
     @property
     def total_requested(self) -> Amount:
@@ -88,6 +92,21 @@ class Reservation:
     lm_name: str
     request: Request
     amount: Amount
+    prompt_tokens: int
+    """As estimated from the prompt's length alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tab:
+    """The distinct requests of one piece of work under way beside others, not yet taken into the account.
+
+    Until they are, the account expects `calls` of them: what is decided meanwhile depends on no timing.
+    """
+
+    ledger: "Ledger"
+    calls: float
+    asked: dict[str, Role] = field(default_factory=dict[str, Role])
+    then: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
 
 class Ledger:
@@ -96,8 +115,10 @@ class Ledger:
     Against the caps count the attempts sent, those in flight at their reservation, and the replies that a call
     log served in place of sending, so that a resumed run stops where the first would have.
 
-    `prices` gives USD per million prompt and completion tokens, by LM name; without a price, what each Response
-    reports is counted, which the ledger cannot know before. A prompt's tokens are estimated from its length.
+    `prices` gives USD per million prompt and completion tokens, by LM name. Without a price, what each Response
+    reports is counted, and the dearest token seen is what the next are expected to cost; where it reports nothing
+    either, a cap in USD is refused. A prompt's tokens are estimated from its length, and from how far the LM's own counts
+    have been above that.
     An attempt that began before the cap in seconds was reached is let finish.
     """
 
@@ -109,18 +130,64 @@ class Ledger:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget or Budget()
-        self._prices, self._now, self._began = prices or {}, now, now()
+        self.planned: Budget | None = None
+        """The caps that decisions about further work go by, where they are not those in force; no timing decides them."""
+        self.prices, self._now, self._began = prices or {}, now, now()
+        self._dearest: dict[str, float] = {}
+        self._heavier: dict[str, float] = {}
+        self.largest = Amount()
+        """The most that any one attempt was expected to cost, in tokens and in USD."""
         self._sent = {role: _Tally() for role in ROLES}
         self._charged, self._held = _Tally(), _Tally()
         self._open: set[Reservation] = set()
-        self._turn, self._settled = asyncio.Lock(), asyncio.Event()
+        self._turn, self._settled, self._queued = asyncio.Lock(), asyncio.Event(), 0
         self._asked: dict[str, Role] = {}
+        self._tabs: set[Tab] = set()
         self._answers: dict[str, Amount] = {}
 
     @property
     def requested(self) -> int:
-        """How many distinct requests the run has made, whoever answered them."""
+        """How many distinct requests the run has made, whoever answered them; without those on an open tab."""
         return len(self._asked)
+
+    @property
+    def expected(self) -> float:
+        """How many requests the open tabs are expected to hold."""
+        return math.fsum(tab.calls for tab in self._tabs)
+
+    def fits(self, calls: float) -> bool:
+        """Tell whether so many more requests fit the caps in tokens and USD, at the mean cost of those counted.
+
+        No timing has a say in it. Where nothing is counted yet, nothing fits a cap.
+        """
+        budget = self.planned or self.budget
+        if budget.tokens is None and budget.usd is None:
+            return True
+        mean = _total(self._answers.get(key, _UNANSWERED) for key in self._asked)
+        times = 1 + calls / mean.calls if mean.calls else math.inf
+        return all(
+            cap is None or spent * times <= cap for cap, spent in ((budget.tokens, mean.tokens), (budget.usd, mean.usd))
+        )
+
+    @property
+    def dearest(self) -> float:
+        """USD that a token may cost: the most of any LM that has answered."""
+        return max(self._dearest.values(), default=0.0)
+
+    @property
+    def sent(self) -> Amount:
+        """What the attempts that this process made and that have ended have cost."""
+        return _total([tally.amount() for tally in self._sent.values()])
+
+    @property
+    def seconds(self) -> float:
+        """Of the run so far, all its processes together."""
+        return self._now() - self._began
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the cap in seconds; infinite without one."""
+        return math.inf if self.budget.seconds is None else self.budget.seconds - self.seconds
 
     @property
     def spent(self) -> Spent:
@@ -132,7 +199,7 @@ class Ledger:
         return Spent(
             requested={role: _total(amounts) for role, amounts in by_role.items()},
             sent={role: _total([self._sent[role].amount(), *held[role]]) for role in ROLES},
-            seconds=self._now() - self._began,
+            seconds=self.seconds,
         )
 
     def requests(self) -> Mapping[str, Role]:
@@ -146,18 +213,70 @@ class Ledger:
         """
         self._asked = dict(requests)
 
+    def open(self, calls: float) -> Tab:
+        """Return a tab for work that is expected to request so many calls. Work in a scope that names it is put on it."""
+        tab = Tab(self, calls)
+        self._tabs.add(tab)
+        return tab
+
+    def close(self, tab: Tab, *, taken: bool) -> None:
+        """Forget a tab, once its requests are counted if the work's result is `taken`."""
+        self._tabs.discard(tab)
+        for key, role in tab.asked.items() if taken else ():
+            _count(self._asked, role, key)
+        for do in tab.then if taken else ():
+            do()
+
+    def when_taken(self, do: Callable[[], None]) -> None:
+        """Do something once the result of the work under way here is taken, or at once where it is on no tab."""
+        tab = scope.current().tab
+        if isinstance(tab, Tab) and tab.ledger is self:
+            tab.then.append(do)
+        else:
+            do()
+
+    def resume(self, elapsed_s: float) -> None:
+        """Go on with the clock of a run whose earlier processes took so long."""
+        self._began -= elapsed_s
+
+    def apart(self, budget: Budget) -> "Ledger":
+        """Return an account with caps of its own, which shares what is known of prices, replies and attempts sent.
+
+        What it spends is spent beside this one, until it is `merge`d.
+        """
+        other = Ledger(budget, prices=self.prices, now=self._now)
+        other._began, other._sent, other._answers = self._began, self._sent, self._answers
+        other._dearest, other._heavier = self._dearest, self._heavier
+        return other
+
+    def merge(self, other: "Ledger") -> None:
+        """Charge what an account apart has spent, and leave that empty. Its requests are not counted: none was asked here."""
+        self._charged.add(other._charged.amount())
+        other._charged = _Tally()
+
     def ask(self, role: Role, key: str) -> None:
         """Count a request; one already counted under its key counts no second time."""
-        first = self._asked.setdefault(key, role)
-        if first != role and ROLES.index(role) < ROLES.index(first):
-            self._asked[key] = role
+        tab = scope.current().tab
+        _count(tab.asked if isinstance(tab, Tab) and tab.ledger is self else self._asked, role, key)
 
     def answer(self, key: str, lm_name: str, request: Request, response: Response, *, recorded: bool) -> None:
-        """Count what the reply to a request cost, once per key; `recorded` when it was served instead of sent."""
-        if key not in self._answers:
+        """Count what the reply to a request cost, once per key; `recorded` when it was served instead of sent.
+
+        InputError where there is a cap in USD and nobody knows what the reply cost.
+        """
+        if response.usd is None and self.budget.usd is not None and lm_name not in self.prices:
+            raise InputError(
+                f"the budget caps USD, and nobody knows what {lm_name} costs: it does not say, and it has no price. Give USD "
+                f"per million prompt and completion tokens: `lp.configure(prices={{{lm_name!r}: (0.15, 0.60)}})`, or set "
+                f"LMPROG_PRICES to a JSON file that holds {{{json.dumps(lm_name)}: [0.15, 0.60]}}. Or cap tokens."
+            )
+        cost = self._answers.get(key)
+        if cost is None:
             self._answers[key] = cost = self._cost(lm_name, request, response)
             if recorded:
                 self._charged.add(cost)
+        if isinstance(tally := scope.current().tally, _Tally):
+            tally.add(cost)
 
     async def reserve(self, role: Role, lm_name: str, request: Request) -> Reservation:
         """Hold what one attempt may cost, or raise CapReached where it can no longer fit.
@@ -165,24 +284,40 @@ class Ledger:
         Where it fits only once attempts in flight cost less than they hold, wait for these; first come, first
         served, so that small requests never starve a large one.
         """
+        if (held := scope.current().held) is not None:
+            await held()
         allowance = request.max_tokens
-        prompt = _prompt_tokens(request)
+        estimate = _prompt_tokens(request)
+        prompt = math.ceil(estimate * self._heavier.get(lm_name, 1.0))
         needed = Amount(1, prompt, allowance, self._usd(lm_name, prompt, allowance))
-        async with self._turn:
-            while not self._fits(needed):
-                self._settled.clear()
-                await self._settled.wait()
-        reservation = Reservation(role, lm_name, request, needed)
+        if needed.tokens > self.largest.tokens or needed.usd > self.largest.usd:
+            self.largest = _most(self.largest, needed)
+        if self._queued or not self._fits(needed):
+            await self._wait_for(needed)
+        reservation = Reservation(role, lm_name, request, needed, estimate)
         self._open.add(reservation)
         self._held.add(needed)
         return reservation
+
+    async def _wait_for(self, needed: Amount) -> None:
+        self._queued += 1
+        try:
+            async with self._turn:
+                while not self._fits(needed):
+                    self._settled.clear()
+                    await self._settled.wait()
+        finally:
+            self._queued -= 1
 
     def settle(self, reservation: Reservation, response: Response | None) -> None:
         """Replace a reservation by what the attempt cost. None: outcome unknown, so it costs all that was held."""
         if response is None:
             self._close(reservation, reservation.amount)
         else:
-            self._close(reservation, self._cost(reservation.lm_name, reservation.request, response))
+            lm_name, heavier = reservation.lm_name, response.prompt_tokens / max(reservation.prompt_tokens, _SHORT)
+            if heavier > self._heavier.get(lm_name, 1.0):
+                self._heavier[lm_name] = heavier
+            self._close(reservation, self._cost(lm_name, reservation.request, response))
 
     def settle_refused(self, reservation: Reservation) -> None:
         """Count a call that the provider refused to work on: it cost no tokens."""
@@ -205,8 +340,8 @@ class Ledger:
     def _fits(self, needed: Amount) -> bool:
         """Tell whether an attempt fits now; False when it may fit later, CapReached when it never will."""
         budget, charged, held = self.budget, self._charged, self._held
-        if budget.seconds is not None and self._now() - self._began >= budget.seconds:
-            raise self._reached("seconds", budget.seconds, self._now() - self._began, 0)
+        if budget.seconds is not None and self.seconds >= budget.seconds:
+            raise self._reached("seconds", budget.seconds, self.seconds, 0)
         if budget.calls is not None and charged.calls + held.calls + needed.calls > budget.calls:
             raise self._reached("calls", budget.calls, charged.calls + held.calls, needed.calls)
         if budget.tokens is not None and charged.tokens + needed.tokens > budget.tokens:
@@ -232,11 +367,21 @@ class Ledger:
         prompt, completion = response.prompt_tokens, response.completion_tokens
         if not prompt and not completion:
             prompt, completion = _prompt_tokens(request), _tokens(response.text)
-        return Amount(1, prompt, completion, response.usd or self._usd(lm_name, prompt, completion))
+        price = self.prices.get(lm_name)
+        if response.usd or price is None:
+            usd = response.usd or 0.0
+            each = usd / max(1, prompt + completion)
+        else:
+            usd, each = _priced(price, prompt, completion), max(price) / 1e6
+        self._dearest[lm_name] = max(each, self._dearest.get(lm_name, 0.0))
+        return Amount(1, prompt, completion, usd)
 
     def _usd(self, lm_name: str, prompt_tokens: int, completion_tokens: int) -> float:
-        of_prompt, of_completion = self._prices.get(lm_name, (0.0, 0.0))
-        return (prompt_tokens * of_prompt + completion_tokens * of_completion) / 1e6
+        """Return what an attempt of so many tokens may cost."""
+        price = self.prices.get(lm_name)
+        if price is not None:
+            return _priced(price, prompt_tokens, completion_tokens)
+        return self._dearest.get(lm_name, 0.0) * (prompt_tokens + completion_tokens)
 
 
 class Metered:
@@ -290,6 +435,20 @@ class _Tally:
 _UNANSWERED = Amount(calls=1)
 
 
+@contextmanager
+def measured() -> Generator[Callable[[], Amount]]:
+    """Tell what the requests made in the block cost, whoever answers them: sent, recorded, or joined."""
+    tally = _Tally()
+    with scope.scoped(tally=tally):
+        yield tally.amount
+
+
+def _count(asked: dict[str, Role], role: Role, key: str) -> None:
+    first = asked.setdefault(key, role)
+    if first != role and ROLES.index(role) < ROLES.index(first):
+        asked[key] = role
+
+
 def _check(cap: str, value: object) -> None:
     if value is None:
         return
@@ -310,15 +469,27 @@ def _total(amounts: Iterable[Amount]) -> Amount:
     )
 
 
+def _most(a: Amount, b: Amount) -> Amount:
+    """Return an amount with as many tokens and USD as the greater of the two has of each."""
+    larger = a if a.tokens >= b.tokens else b
+    return Amount(1, larger.prompt_tokens, larger.completion_tokens, max(a.usd, b.usd))
+
+
+def _priced(price: tuple[float, float], prompt_tokens: int, completion_tokens: int) -> float:
+    return (prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6
+
+
 def _prompt_tokens(request: Request) -> int:
-    return sum(_tokens(message.text) + _TOKENS_PER_MESSAGE for message in request.messages)
+    return sum([_tokens(message.text) + _TOKENS_PER_MESSAGE for message in request.messages])
 
 
 def _tokens(text: str) -> int:
-    return -(-len(text.encode(errors="surrogatepass")) // _BYTES_PER_TOKEN)
+    size = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
+    return -(-size // _BYTES_PER_TOKEN)
 
 
 def _refused(error: BaseException) -> bool:
     """Tell whether the provider surely did no work: a wrong key, too long a prompt, or "come back later"."""
-    asked_to_wait = isinstance(error, UnavailableError) and error.retry_after_s is not None
-    return asked_to_wait or isinstance(error, AuthError | ContextError)
+    if isinstance(error, UnavailableError):
+        return error.refused or error.retry_after_s is not None
+    return isinstance(error, AuthError | ContextError)

@@ -1,45 +1,92 @@
 """How many calls may be in flight."""
 
 import asyncio
+from collections import deque
+from enum import IntEnum
 
 from lmprog.errors import LmprogError
-from lmprog.request import LM, Request, Response
+from lmprog.request import LM, Request, Response, answer
 
+
+class Urgency(IntEnum):
+    """Which of the calls that wait for a slot is sent first; the least number."""
+
+    AWAITED = 0
+    """Others cannot begin before its reply."""
+    USUAL = 1
+    SPARE = 2
+    """It will be needed in the end, and fills slots that would stand idle."""
+
+
+IDLE_S = 0.005
+"""How long a slot has been free, about, when a spare call gets it: between two calls of one row it is free for less."""
 _NOT_SENT = "cancelled while it waited for a slot: nothing was sent"
 
 
 class Slots:
-    """At most `count` calls in flight, over all LMs that share this object; first come, first served."""
+    """At most `count` calls in flight, over all LMs that share this object.
+
+    A free slot goes to the most urgent call that waits, and of these to the one that has waited longest; spare calls
+    get only slots that stay free. Urgency decides when a call is sent, and nothing else.
+    """
 
     def __init__(self, count: int) -> None:
         if count < 1:
             raise LmprogError(f"concurrency is the number of calls in flight, at least 1; it is {count}.")
-        self._free = asyncio.Semaphore(count)
+        self._free = count
+        self._lines: dict[Urgency, deque[asyncio.Future[None]]] = {urgency: deque() for urgency in Urgency}
+        self._filling: asyncio.TimerHandle | None = None
 
-    async def take(self) -> None:
+    async def take(self, urgency: Urgency = Urgency.USUAL) -> None:
         """Wait for a slot; see `certainly_not_sent`."""
+        if self._free and urgency < Urgency.SPARE:
+            self._free -= 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._lines[urgency].append(turn)
+        self._fill_soon()
         try:
-            await self._free.acquire()
+            await turn
         except asyncio.CancelledError as cancelled:
+            if not turn.cancelled():  # the slot came at the same moment
+                self.give_back()
             raise asyncio.CancelledError(_NOT_SENT) from cancelled
 
     def give_back(self) -> None:
-        """Free the slot for the call that has waited longest."""
-        self._free.release()
+        """Hand the slot to the call whose turn it is."""
+        self._free += 1
+        for urgency in (Urgency.AWAITED, Urgency.USUAL):
+            self._hand_out(self._lines[urgency])
+        self._fill_soon()
+
+    def _hand_out(self, line: "deque[asyncio.Future[None]]") -> None:
+        while self._free and line:
+            turn = line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                self._free -= 1
+
+    def _fill_soon(self) -> None:
+        if self._free and self._lines[Urgency.SPARE] and self._filling is None:
+            self._filling = asyncio.get_running_loop().call_later(IDLE_S, self._fill)
+
+    def _fill(self) -> None:
+        self._filling = None
+        self._hand_out(self._lines[Urgency.SPARE])
 
 
 class Limited:
     """The layer that sends a request once it has a slot."""
 
-    def __init__(self, lm: LM, slots: Slots) -> None:
+    def __init__(self, lm: LM, slots: Slots, urgency: Urgency = Urgency.USUAL) -> None:
         self.name, self.capabilities = lm.name, lm.capabilities
-        self._lm, self._slots = lm, slots
+        self._lm, self._slots, self._urgency = lm, slots, urgency
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request; the slot is held from here to the reply, no longer."""
-        await self._slots.take()
+        await self._slots.take(self._urgency)
         try:
-            return await self._lm(request)
+            return await answer(self._lm, request)
         finally:
             self._slots.give_back()
 

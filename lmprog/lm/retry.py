@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import random
 import time
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lmprog.errors import InputError, UnavailableError
-from lmprog.request import LM, Request, Response
+from lmprog.request import LM, Request, Response, answer
 
 OUTAGE = "LMPROG_OUTAGE_S"
 OUTAGE_S = 600.0
@@ -43,7 +44,8 @@ class Retried:
     The wait before an attempt doubles from FIRST_WAIT_S to LONGEST_WAIT_S, and is never shorter than the provider
     asked for. In an outage one call at a time tries, for all: else each call that waits would spend the cap
     in calls. A call that has failed for `outage_s`, or `attempts` times, raises UnavailableError with the first
-    causes. Jitter moves attempts in time only; no result depends on it.
+    causes. Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
+    no attempt may be made any more: no wait is longer.
     """
 
     def __init__(
@@ -52,12 +54,13 @@ class Retried:
         *,
         outage_s: float | None = None,
         attempts: int | None = None,
+        cap_s: Callable[[], float] = lambda: math.inf,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
         jitter: random.Random | None = None,
     ) -> None:
         self.name, self.capabilities = lm.name, lm.capabilities
-        self._lm, self._attempts = lm, attempts
+        self._lm, self._attempts, self._cap_s = lm, attempts, cap_s
         self._outage_s = patience_s() if outage_s is None else outage_s
         self._sleep, self._now, self._jitter = sleep, now, jitter or random.Random()
         self._line = asyncio.Lock()
@@ -94,7 +97,7 @@ class Retried:
         if failures:
             await self._back_off(failures)
         try:
-            response = await self._lm(request)
+            response = await answer(self._lm, request)
         except UnavailableError as error:
             failures.append(_Failure(self._now(), error))
             self._in_a_row.append(failures[-1])
@@ -117,7 +120,7 @@ class Retried:
         part = self._jitter.uniform(0.5, 1)
         due = last.at + max(longest_s * part, asked_s + FIRST_WAIT_S * part)
         if due > now:
-            await self._sleep(min(due - now, left_s))
+            await self._sleep(max(0.0, min(due - now, left_s, self._cap_s())))
 
     def _given_up(self, failures: list[_Failure], now: float, asked_s: float) -> UnavailableError:
         asked = f", and asks to wait {asked_s:g} s" if asked_s else ""

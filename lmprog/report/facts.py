@@ -21,11 +21,13 @@ class Facts:
     """The journal, in its order: each event as JSON data, a candidate's params only the first time."""
     stopped: str
     """Why the search ended."""
+    rows: bool = True
+    """Whether the page may show what stands in rows: of demos it then tells how many there are, and no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What one process took; it differs between equal runs, so an artifact holds none of it."""
+    """What the run took, all its processes together; it differs between equal runs, so an artifact holds none of it."""
 
     seconds: float
     sent: int

@@ -107,13 +107,15 @@ def _clock(clock: Clock) -> Markup:
 def _changed(facts: Facts, history: History) -> Markup:
     heading = element("h2", "What changed")
     if facts.params != facts.baseline:
-        return join(heading, changes(facts.baseline, facts.params))
+        return join(heading, changes(facts.baseline, facts.params, rows=facts.rows))
     leader = history.leader
     parts = [heading, element("p", "Nothing: the program ships as it was.")]
     if leader and leader.params and leader.params != facts.baseline:
         summary = f"What the best candidate ({_named(leader)}) would have changed"
-        parts.append(element("details", element("summary", summary), changes(facts.baseline, leader.params)))
-    return join(*parts, element("details", element("summary", "The prompts"), changes(facts.baseline, facts.params)))
+        would = changes(facts.baseline, leader.params, rows=facts.rows)
+        parts.append(element("details", element("summary", summary), would))
+    prompts = changes(facts.baseline, facts.params, rows=facts.rows)
+    return join(*parts, element("details", element("summary", "The prompts"), prompts))
 
 
 def _no_search() -> Markup:
@@ -128,7 +130,7 @@ def _search(facts: Facts, history: History) -> Markup:
         element("h2", "Candidates by validation rows"),
         _heat_map(history),
         element("h2", "Which part made the difference"),
-        effects(history, facts.baseline, facts.params),
+        effects(history, facts.baseline, facts.params, rows=facts.rows),
         element("h2", "Candidates"),
         _candidates(history, facts.baseline),
     )

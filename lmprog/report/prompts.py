@@ -20,9 +20,9 @@ Span = tuple[str, bool]
 """A piece of text, and whether it differs from the other side."""
 
 
-def changes(before: Params, after: Params) -> Markup:
-    """Return a part of the page for each predictor."""
-    return join(*(_predictor(path, before.get(path), new) for path, new in after.items()))
+def changes(before: Params, after: Params, *, rows: bool = True) -> Markup:
+    """Return a part of the page for each predictor; without `rows` it tells how many demos there are, and no more."""
+    return join(*(_predictor(path, before.get(path), new, rows=rows) for path, new in after.items()))
 
 
 def compared(before: str, after: str) -> tuple[list[Span], list[Span]]:
@@ -62,13 +62,13 @@ def _joined(spans: Sequence[Span]) -> list[Span]:
     return merged
 
 
-def _predictor(path: str, before: PredictorParams | None, after: PredictorParams) -> Markup:
+def _predictor(path: str, before: PredictorParams | None, after: PredictorParams, *, rows: bool) -> Markup:
     old = before or PredictorParams(instruction="")
     return element(
         "section",
         element("h3", said(path)),
         _instruction(old.instruction, after.instruction),
-        _demos(old.demos, after.demos),
+        _demos(old.demos, after.demos, rows=rows),
         _rest(old, after),
         class_="predictor",
     )
@@ -95,15 +95,16 @@ def _text(text: str) -> Markup:
     return element("div", text, class_="text", dir="auto")
 
 
-def _demos(before: Sequence[Demo], after: Sequence[Demo]) -> Markup:
+def _demos(before: Sequence[Demo], after: Sequence[Demo], *, rows: bool) -> Markup:
     if not after:
         gone = f" ({len(before)} before)" if before else ""
         return element("p", f"No demos{gone}.", class_="quiet")
+    heading = element("h4", f"Demos ({len(before)} before, {len(after)} after)")
+    if not rows:
+        return join(heading, element("p", "Not shown, since they hold rows.", class_="quiet"))
     old = [demo.model_dump_json() for demo in before]
     items = [_demo(demo, number, kept=demo.model_dump_json() in old) for number, demo in enumerate(after, start=1)]
-    return join(
-        element("h4", f"Demos ({len(before)} before, {len(after)} after)"), element("ol", *items, class_="demos")
-    )
+    return join(heading, element("ol", *items, class_="demos"))
 
 
 def _demo(demo: Demo, number: int, *, kept: bool) -> Markup:

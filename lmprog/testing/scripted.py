@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lmprog.formats.chat import END, Conversation, read_conversation
+from lmprog.formats import read, write_reply
+from lmprog.formats.conversation import Conversation
 from lmprog.request import Capability, Request, Response
 
 
@@ -36,7 +37,8 @@ class Asked:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs asked for."""
-        return tuple(json.loads(self.request.schema)["properties"]) if self.request.schema else ()
+        schema = self.request.schema
+        return tuple(json.loads(schema)["properties"]) if schema else self.conversation.outputs
 
 
 Answer = str | Response | Mapping[str, Any]
@@ -71,23 +73,23 @@ class ScriptedLM:
         try:
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
-            answer = self._handler(Asked(request, read_conversation(request.messages)))
+            answer = self._handler(Asked(request, read(request.messages)))
             return _response(request, await answer if inspect.isawaitable(answer) else answer)
         finally:
             self.in_flight -= 1
 
 
-def reply(outputs: Mapping[str, Any]) -> str:
-    """Return the text of a reply in the chat format; texts as they are, other values as JSON."""
-    blocks = [
-        f"[[ {n} ]]\n{v if isinstance(v, str) else json.dumps(v, ensure_ascii=False)}" for n, v in outputs.items()
-    ]
-    return "\n\n".join([*blocks, END])
+def reply(outputs: Mapping[str, Any], request: Request | None = None) -> str:
+    """Return the text of a reply that holds these outputs: strings as texts, other JSON data as it is.
+
+    It is in the format that the request is in, and without one in the chat format.
+    """
+    return write_reply(outputs.items(), request or Request(()))
 
 
 def _response(request: Request, answer: Answer) -> Response:
     if isinstance(answer, Response):
         return answer
-    text = answer if isinstance(answer, str) else reply(answer)
+    text = answer if isinstance(answer, str) else reply(answer, request)
     words = sum(len(message.text.split()) for message in request.messages)
     return Response(text, prompt_tokens=words, completion_tokens=len(text.split()))

@@ -16,7 +16,7 @@ DemoSets = Mapping[str, tuple[Demo, ...]]
 """One demo set for every predictor, by path."""
 
 WAVE = 32
-"""Training rows run at once while looking for successes."""
+"""Training rows run at once, at least, while looking for successes."""
 SHARE = 0.2
 """The part of the allowance that looking for successes may use."""
 
@@ -38,12 +38,8 @@ async def bootstrap(
     than `wanted`, rows that failed are tried again as fresh samples at temperature 1, up to `attempts` in all. A
     row passes at `threshold`; by default at the full score, or, where no row reaches it, in the best quarter of
     the rows that score above 0. At most a fifth of the allowance is used (bootstrapping: Khattab et al. 2023,
-    arXiv:2310.03714, sec. 3.4).
-
-    Trial 0 is run before it, which no search can do without: so a cap that leaves room for trial 0 never costs the
-    result. Where a cap is reached, what was found until then is returned.
+    arXiv:2310.03714, sec. 3.4). Where a cap is reached, what was found until then is returned.
     """
-    (await problem.evaluate(params)).checked()
     rows_left = max(0.0, problem.allowance.left) * SHARE / problem.allowance.calls_per_row
     waves = _Waves(problem, params, wanted, threshold, rows_left=rows_left)
     await waves.run(attempts)
@@ -51,7 +47,7 @@ async def bootstrap(
 
 
 class _Waves:
-    """Training rows run in waves, and the best run of each so far."""
+    """Training rows run in waves, and the best run of each so far. A wave is as large as the successes until then say."""
 
     def __init__(
         self, problem: Problem, params: Params, wanted: int, threshold: float | None, *, rows_left: float
@@ -61,21 +57,19 @@ class _Waves:
         self._order = list(range(len(problem.train)))
         problem.rng("bootstrap").shuffle(self._order)
         self._runs: dict[int, Run] = {}
+        self._tried = 0
 
     async def run(self, attempts: int) -> None:
         """Run waves until there is enough, or nothing more to run or to spend."""
-        ledger = self._problem.allowance.ledger
         for sample in range(attempts):
             passing = self._passing()
             todo = [index for index in self._order if index not in passing]
-            while todo and self._rows_left >= 1 and len(self._passing()) < self._wanted:
-                size = int(min(WAVE, self._rows_left))
+            while todo and self._rows_left >= 1 and (missing := self._wanted - len(self._passing())) > 0:
+                size = int(min(max(WAVE, missing * self._tried / (len(self._passing()) + 1)), self._rows_left))
                 wave, todo = todo[:size], todo[size:]
-                before = ledger.requests()
                 try:
                     await self._run_wave(wave, sample)
                 except CapReached:
-                    ledger.go_back(before)
                     return
 
     def successes(self) -> list[Success]:
@@ -85,8 +79,10 @@ class _Waves:
 
     async def _run_wave(self, wave: Sequence[int], sample: int) -> None:
         self._rows_left -= len(wave)
-        teacher = self._params if sample == 0 else _warm(self._params)
-        evaluation = await self._problem.evaluate(teacher, wave, on="train", role="teacher", sample=sample)
+        self._tried += len(wave)
+        teacher, problem = self._params if sample == 0 else _warm(self._params), self._problem
+        work = problem.evaluate(teacher, wave, on="train", role="teacher", sample=sample)
+        evaluation = await problem.begin(work, calls=problem.allowance.for_rows(len(wave))).result()
         for index, run in zip(wave, evaluation.runs, strict=True):
             before = self._runs.get(index)
             if run.score.value > (before.score.value if before else 0.0):

@@ -18,6 +18,7 @@ from lmprog.optimizer import Problem
 from lmprog.params import Demo, Params
 from lmprog.predict import Predict
 from lmprog.request import canonical_json
+from lmprog.secrets import redact_code
 from lmprog.signature import InputField, OutputField, Signature, fields_of
 
 TIPS = (
@@ -76,17 +77,18 @@ class DescribeData(Signature):
 
 
 async def propose(
-    problem: Problem, params: Params, examples: Mapping[str, Sequence[Demo]], *, count: int
+    problem: Problem, params: Params, examples: Mapping[str, Sequence[Demo]], *, count: int, summary: str | None = None
 ) -> dict[str, list[Proposal]]:
     """Return up to `count` different instructions for each predictor; the first is the one it has.
 
-    About count - 1 proposer calls per predictor, all at once, and one call before them for the data summary.
-    `examples` are worked examples by predictor, from training rows.
+    About count - 1 proposer calls per predictor, all at once, and one call before them for the summary of the data,
+    where one is needed and none is given. `examples` are worked examples by predictor, from training rows.
     """
-    settings = [SETTINGS[i % len(SETTINGS)] for i in range(count - 1)]
-    summary = await _summary(problem) if any(setting.data for setting in settings) else ""
+    settings = _settings(count)
+    if summary is None and summarizes(count):
+        summary = await summarize(problem)
     jobs = [
-        _proposal(problem, path, params, examples.get(path, ()), setting, number, summary)
+        _proposal(problem, path, params, examples.get(path, ()), setting, number, summary or "")
         for path in params
         for number, setting in enumerate(settings)
     ]
@@ -98,7 +100,13 @@ async def propose(
     return found
 
 
-async def _summary(problem: Problem) -> str:
+def summarizes(count: int) -> bool:
+    """Tell whether so many proposals use a summary of the data."""
+    return any(setting.data for setting in _settings(count))
+
+
+async def summarize(problem: Problem) -> str:
+    """Return a description of the training rows, empty where the proposer gives none. One call."""
     rows = problem.rng("summary").sample(list(problem.train), min(SUMMARY_ROWS, len(problem.train)))
     text = "\n".join(canonical_json({k: _short(v) for k, v in fields_in(row).items()}) for row in rows)
     try:
@@ -107,6 +115,10 @@ async def _summary(problem: Problem) -> str:
         raise
     except (OutputError, LMError):
         return ""
+
+
+def _settings(count: int) -> list[Setting]:
+    return [SETTINGS[i % len(SETTINGS)] for i in range(count - 1)]
 
 
 async def _proposal(
@@ -177,7 +189,7 @@ def _source(problem: Problem) -> str:
         code = inspect.getsource(type(problem.program))
     except (OSError, TypeError):  # written in an interactive session, or made at run time
         code = type(problem.program).__name__
-    return "\n\n".join([code[:SOURCE_CHARACTERS], *roles])
+    return "\n\n".join([redact_code(code)[:SOURCE_CHARACTERS], *roles])
 
 
 def _role(problem: Problem, path: str) -> str:

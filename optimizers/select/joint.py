@@ -1,5 +1,6 @@
 """Joint search over one choice per predictor and part, with Optuna's TPE as the surrogate."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 import optuna
@@ -20,7 +21,7 @@ class Joint:
 
     Option 0 of every choice is the program as it was. All candidates of a round share their rows, and what the
     surrogate is told is adjusted for how hard these rows are. After every `full_every` trials the best
-    combination without a full score gets one in the next round.
+    combination without a full score gets one in the next round. Rounds may be asked before those under way are told.
     """
 
     def __init__(
@@ -45,26 +46,29 @@ class Joint:
         }
         self._build, self._rows, self._describe = build, rows, describe
         self._trials, self._width, self._full_every = trials, width, full_every
+        self._origin: Combo = (0,) * len(sizes)
         self._round = self._done = self._full_at = 0
         self._names: dict[Combo, str] = {}
-        self._waiting: list[tuple[Ask, optuna.trial.Trial | None]] = []
+        self._under_way: deque[list[tuple[Ask, optuna.trial.Trial | None]]] = deque()
         self._refused: set[str] = set()
         self._table: ScoreTable | None = None
+        self._baseline_told = False
 
     async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
         """Return the next combinations to try, and a candidate for a full score when one is due."""
-        if not self._round:
-            self._begin(table)
         self._table, self._round = table, self._round + 1
-        self._waiting = [*self._full(table), *self._fresh(table)]
-        return [ask for ask, _ in self._waiting]
+        self._tell_baseline(table)
+        wishes = [*self._full(table), *self._fresh(table)]
+        if wishes:
+            self._under_way.append(wishes)
+        return [ask for ask, _ in wishes]
 
     def tell(self, told: Sequence[Told], /) -> None:
         """Give the surrogate what was measured."""
         assert self._table is not None
         estimates = self._table.adjusted()
         results = {id(one.ask): one for one in told}
-        for ask, trial in self._waiting:
+        for ask, trial in self._under_way.popleft():
             one = results.get(id(ask))
             if trial is None:
                 continue
@@ -76,20 +80,25 @@ class Joint:
                 self._done += 1
                 self._study.tell(trial, estimates[ask.params.fingerprint])
 
-    def _begin(self, table: ScoreTable) -> None:
-        """Tell the surrogate about trial 0."""
-        origin: Combo = (0,) * len(self._space)
-        self._names[origin] = self._build(origin).fingerprint
-        params = dict.fromkeys(self._space, 0)
-        score = table.mean(self._names[origin])
+    def _tell_baseline(self, table: ScoreTable) -> None:
+        """Tell the surrogate about trial 0, once it is known."""
+        name = self._name(self._origin)
+        if self._baseline_told or not table.n(name):
+            return
+        self._baseline_told = True
+        params, score = dict.fromkeys(self._space, 0), table.mean(name)
         self._study.add_trial(optuna.trial.create_trial(params=params, distributions=self._space, value=score))
+
+    def _names_under_way(self) -> set[str]:
+        return {ask.params.fingerprint for wishes in self._under_way for ask, _ in wishes}
 
     def _full(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
         if self._done < self._full_at + self._full_every:
             return []
         self._full_at = self._done
         estimates = table.adjusted()
-        partial = [name for name in table.candidates if not table.is_full(name)]
+        under_way = self._names_under_way()
+        partial = [name for name in table.candidates if not table.is_full(name) and name not in under_way]
         if not partial:
             return []
         best = max(partial, key=lambda name: (estimates[name], -table.candidates.index(name)))
@@ -101,8 +110,12 @@ class Joint:
     def _fresh(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
         chosen: list[tuple[Ask, optuna.trial.Trial | None]] = []
         rows, estimates = self._rows(self._round), table.adjusted()
-        taken = {name for name in table.candidates if table.is_full(name)} | self._refused
-        most = self._width if self._trials is None else min(self._width, self._trials - self._done)
+        taken = {name for name in table.candidates if table.is_full(name)} | self._refused | self._names_under_way()
+        taken.add(self._name(self._origin))
+        most = self._width
+        if self._trials is not None:
+            under_way = sum(trial is not None for wishes in self._under_way for _, trial in wishes)
+            most = min(most, self._trials - self._done - under_way)
         while len(chosen) < most:
             drawn = self._suggested(taken, estimates)
             if drawn is None:

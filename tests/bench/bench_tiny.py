@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lmprog as lp
-from lmprog.formats.chat import Chat
+from lmprog.formats import prepare
 from lmprog.lm.tiny.client import Tiny
 from lmprog.signature import fields_of, with_reasoning
 
@@ -62,7 +62,7 @@ def requests(signature: type[lp.Signature], demos: int, overrides: Mapping[str, 
         return lp.Demo(inputs={n: data[n] for n in fields.inputs}, outputs={n: data[n] for n in fields.outputs})
 
     params = lp.PredictorParams(instruction=fields.instruction, demos=tuple(demo(drawn()) for _ in range(demos)))
-    chat = Chat.prepare(signature, params)
+    chat = prepare(signature, params)
     data = [drawn() for _ in range(PROMPTS)]
     return [lp.Request(chat.render({n: d[n] for n in fields.inputs}), chat.schema) for d in data]
 

@@ -87,8 +87,8 @@ class Tokens:
         self._of_beginning = lru_cache(BEGINNINGS_KEPT)(self._beginning)
 
     def of(self, text: str) -> tuple[int, ...]:
-        """Return the tokens of a text."""
-        return tuple(self._tokenizer.encode(text).ids)
+        """Return the tokens of a text; half a surrogate pair, which the tokenizer cannot take, is a question mark."""
+        return tuple(self._tokenizer.encode(text.encode(errors="replace").decode()).ids)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
@@ -143,7 +143,7 @@ class _Reply:
         completion = await self._continue(frozenset({self._loaded.tokens.end}))
         if self._prompt.plain:
             return completion.strip()
-        return reply_of(outputs_in(completion, self._prompt.outputs[0]), ended=self._stopped)
+        return reply_of(outputs_in(completion, self._prompt.outputs[0]), self._request, ended=self._stopped)
 
     async def _one_by_one(self) -> str:
         """Let the model write one line for each output, under its name."""
@@ -156,7 +156,7 @@ class _Reply:
             outputs.append((name, value.strip()))
             if not self._stopped:
                 break
-        return reply_of(outputs, ended=self._stopped)
+        return reply_of(outputs, self._request, ended=self._stopped)
 
     async def _continue(self, stops: frozenset[int]) -> str:
         """Return what the model writes next, and put it behind the prompt."""

@@ -1,4 +1,4 @@
-"""The layout that the embedded LM was trained on, from and to the chat format.
+"""The layout that the embedded LM was trained on, from and to the formats of prompts.
 
     [[ instruction ]] Answer the question from the passages in a few words.
     [[ passages ]] Ada was born in Oslo . Oslo lies on the river Aker .
@@ -17,7 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from lmprog.formats.chat import END, NO_INPUTS, Conversation, read_conversation, read_fields, text_of
+from lmprog.formats import read, write_reply
+from lmprog.formats.conversation import Conversation, no_texts
+from lmprog.formats.layout import NO_INPUTS
 from lmprog.request import Request
 
 _BREAK = re.compile(r"\s*[\n\r]\s*")
@@ -52,7 +54,7 @@ def prompt_of(request: Request) -> Prompt:
     it often gets wrong is the name of an output. So a second request leaves the refused reply out, and each
     output is written under a name that is given.
     """
-    conversation = read_conversation(request.messages)
+    conversation = read(request.messages)
     asked = [message.text for message in request.messages if message.role == "user"]
     plain = not conversation.inputs and NO_INPUTS not in asked
     demos, inputs = _plain(request) if plain else (conversation.demos, conversation.inputs)
@@ -79,10 +81,11 @@ def outputs_in(completion: str, first: str) -> list[tuple[str, str]]:
     return [(name, value.strip()) for name, value in zip(names, texts[::2], strict=True)]
 
 
-def reply_of(outputs: Iterable[tuple[str, str]], *, ended: bool) -> str:
-    """Return outputs as a reply in the chat format, with its end where the model ended by itself."""
-    blocks = [f"[[ {name} ]]\n{_safe(value)}" for name, value in outputs]
-    return "\n\n".join([*blocks, END] if ended else blocks)
+def reply_of(outputs: Iterable[tuple[str, str]], request: Request, *, ended: bool) -> str:
+    """Return outputs as a reply in the format of the request, with its end where the model ended by itself."""
+    others = no_texts(request.schema)
+    typed = [(name, _data(value) if name in others else value) for name, value in outputs]
+    return write_reply(typed, request, ended=ended)
 
 
 def _plain(request: Request) -> tuple[Sequence[_Demo], Mapping[str, str]]:
@@ -99,6 +102,8 @@ def _plain(request: Request) -> tuple[Sequence[_Demo], Mapping[str, str]]:
 def _outputs(request: Request, conversation: Conversation) -> tuple[str, ...]:
     if request.schema:
         return tuple(json.loads(request.schema)["properties"])
+    if conversation.outputs:  # all that is left of a signature in a request that came over HTTP
+        return conversation.outputs
     return next((tuple(said) for _, said in reversed(conversation.demos)), (PLAIN_OUTPUT,))
 
 
@@ -121,7 +126,7 @@ def _items(value: str) -> list[str] | None:
         return None
     try:
         items = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return [_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) for item in items]
 
@@ -130,6 +135,9 @@ def _line(text: str) -> str:
     return _BREAK.sub(" ", text.strip())
 
 
-def _safe(value: str) -> str:
-    """Return the value as the chat format has to hold it to read it back: quoted where it would read as something else."""
-    return value if text_of(value) == value and not read_fields(value) else json.dumps(value, ensure_ascii=False)
+def _data(value: str) -> object:
+    """Return what a value is as JSON; a text where it is none."""
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,275 @@
+"""Objects of the wrong kind are named in the error, with what to write instead, before anything is spent."""
+
+import asyncio
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmprog as lp
+from lmprog.optimizer import Problem
+from lmprog.testing import Asked, ScriptedLM
+
+Given = dict[str, Any]
+
+
+class Add(lp.Signature):
+    """Add one."""
+
+    number: int = lp.InputField()
+    answer: str = lp.OutputField()
+
+
+class Adder(lp.Module):
+    def __init__(self) -> None:
+        self.add = lp.Predict(Add)
+
+    def forward(self, number: int) -> Add:
+        return self.add(number=number)
+
+
+class NoSearch:
+    """An object that is no optimizer."""
+
+
+class Takes3:
+    """Its search takes one argument too many."""
+
+    async def search(self, problem: Problem, params: lp.Params, more: int) -> None: ...
+
+
+class Sync:
+    """Its search is not async."""
+
+    def search(self, problem: Problem, params: lp.Params) -> None: ...
+
+
+class Empty:
+    """Its search forgets to return."""
+
+    async def search(self, problem: Problem, params: lp.Params) -> None: ...
+
+
+class Own:
+    """An LM that gives what it is told to."""
+
+    name = "own"
+    capabilities = frozenset({"generate"})
+
+    def __init__(self, given: object) -> None:
+        self._given = given
+
+    async def __call__(self, request: lp.Request, /) -> Any:
+        return self._given
+
+
+class SyncLM(Own):
+    def __call__(self, request: lp.Request, /) -> Any:
+        return self._given
+
+
+def rows(count: int = 110) -> list[dict[str, object]]:
+    return [{"number": n, "answer": str(n + 1)} for n in range(count)]
+
+
+def right(row: dict[str, object], prediction: Add) -> bool:
+    return row["answer"] == prediction.answer
+
+
+def knowing(asked: Asked) -> dict[str, str]:
+    return {"answer": str(int(asked.inputs["number"]) + 1)}
+
+
+@pytest.fixture
+def scripted() -> Iterator[ScriptedLM]:
+    yield ScriptedLM(knowing)
+
+
+BEFORE_ANY_CALL: list[tuple[Given, type[lp.LmprogError], str]] = [
+    ({"program": Adder}, lp.InputError, "the program is the class Adder: write `Adder(...)`"),
+    ({"program": 3}, lp.InputError, "the program is 3, not a Module or Predict"),
+    ({"optimizer": NoSearch}, lp.InputError, "the optimizer is the class NoSearch: write `optimizer=NoSearch(...)`"),
+    ({"optimizer": NoSearch()}, lp.InputError, "which has no `async def search(self, problem, params)`"),
+    ({"optimizer": Takes3()}, lp.InputError, "`search` of Takes3 cannot be called with (problem, params)"),
+    ({"optimizer": None}, lp.InputError, "the optimizer is None"),
+    ({"metric": None}, lp.InputError, "the metric is None, which cannot be called"),
+    ({"metric": lambda row: True}, lp.InputError, "cannot be called with (row, prediction)"),  # pyright: ignore[reportUnknownLambdaType]
+    ({"metric": lp.metrics.exact_match}, lp.InputError, '`metric=lp.metrics.exact_match("answer")`'),
+    ({"lm": Own}, lp.LMError, "the LM is the class Own"),
+    ({"lm": 3}, lp.LMError, "the LM is 3, which is none"),
+    ({"teacher": "gpt"}, lp.LMError, "no LM is called 'gpt'"),
+    ({"seed": "a"}, lp.InputError, "seed='a': a seed is a whole number"),
+    ({"seed": -1}, lp.InputError, "seed=-1: a seed is a whole number"),
+    ({"seed": True}, lp.InputError, "seed=True: a seed is a whole number"),
+    ({"concurrency": 0}, lp.InputError, "concurrency=0: write how many rows run at once, 1 or more"),
+    ({"concurrency": 2.5}, lp.InputError, "concurrency=2.5"),
+    ({"gate": ["none"]}, lp.InputError, "gate=['none'] is unknown"),
+    ({"budget": {"calls": 3}}, lp.InputError, "budget={'calls': 3} is unknown"),
+    ({"budget": "tiny"}, lp.InputError, "write one of ['light', 'medium', 'heavy'], or lp.Budget(calls=...)"),
+    ({"run_dir": 3}, lp.InputError, "run_dir=3 is no path"),
+    ({"group": ["number"]}, lp.InputError, "group=['number']: write the name of the field"),
+    ({"group": "document"}, lp.DataError, "there is no field 'document' to group by"),
+    ({"train": "rows.jsonl"}, lp.DataError, "`train` is 'rows.jsonl', and no list of rows. Read a file of JSON Lines"),
+    ({"train": Path("rows.jsonl")}, lp.DataError, "and no list of rows. Read a file of JSON Lines"),
+    ({"train": {"train": rows()}}, lp.DataError, "or `...['train']` of several parts"),
+    ({"train": None}, lp.DataError, "`train` is None, and no list of rows"),
+    ({"train": lp.Splits((), (), ())}, lp.DataError, "Write `train=splits.train, val=splits.val"),
+    ({"train": iter(())}, lp.DataError, "`train` is empty. Give at least one row with `number`. An iterator gives"),
+    ({"train": [*rows(), "a text"]}, lp.DataError, "`train`, row 110: 'a text' is neither a dict nor"),
+    ({"train": [*rows(), {"numer": 1}]}, lp.DataError, "`train`, row 110 has no `number`, which Adder takes"),
+    ({"train": [*rows(), {"number": "x"}]}, lp.DataError, "row 110, `number` is 'x', and Adder takes int"),
+    ({"val": []}, lp.DataError, "`val` is empty"),
+    ({"holdout": rows(20)}, lp.DataError, ""),
+]
+
+
+@pytest.mark.parametrize(("given", "kind", "says"), BEFORE_ANY_CALL, ids=lambda given: str(given)[:60])
+def test_compile_refuses_what_is_wrong_before_the_first_call(
+    scripted: ScriptedLM, tmp_path: Path, given: Given, kind: type[lp.LmprogError], says: str
+) -> None:
+    arguments: Given = {
+        "program": Adder(), "train": rows(), "metric": right, "lm": scripted, "run_dir": tmp_path / "run", **given,
+    }  # fmt: skip
+
+    with pytest.raises(kind) as raised:
+        lp.compile(**arguments)
+
+    assert says in str(raised.value)
+    assert scripted.sent == 0
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "says"),
+    [
+        (Sync(), "`search` of Sync is not async: write `async def search(self, problem, params)`."),
+        (Empty(), "`search` of Empty returned None: return an Outcome"),
+    ],
+)
+def test_a_search_that_gives_no_outcome_is_named(
+    scripted: ScriptedLM, tmp_path: Path, optimizer: Any, says: str
+) -> None:
+    with pytest.raises(lp.InputError) as raised:
+        lp.compile(Adder(), train=rows(), metric=right, lm=scripted, optimizer=optimizer, run_dir=tmp_path / "run")
+
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("lm", "says"),
+    [
+        (Own(None), "the LM own returned None: return lp.Response(text)"),
+        (Own("42"), "the LM own returned '42' of type str: return lp.Response(text)"),
+        (Own(lp.Response(42)), "the LM own returned a Response whose text is 42 of type int"),  # type: ignore[arg-type]
+        (SyncLM("42"), "the LM own returned '42' of type str at once: write `async def __call__(self, request)`"),
+    ],
+)  # fmt: skip
+def test_an_lm_that_gives_no_response_is_named(tmp_path: Path, lm: Any, says: str) -> None:
+    ways: list[Callable[[], object]] = [
+        lambda: lp.Predict(Add)(number=1),
+        lambda: lp.evaluate(Adder(), rows(), right),
+        lambda: lp.compile(Adder(), train=rows(), metric=right, run_dir=tmp_path / "run"),
+    ]
+
+    for way in ways:
+        with lp.using(lm=lm), pytest.raises(lp.LMError) as raised:
+            way()
+        assert says in str(raised.value)
+
+
+def test_evaluate_refuses_the_same(scripted: ScriptedLM) -> None:
+    program: Any = Adder
+    metric: Any = lp.metrics.exact_match
+    cases: list[tuple[Callable[[], object], str]] = [
+        (lambda: lp.evaluate(program, rows(), right, lm=scripted), "the class Adder"),
+        (lambda: lp.evaluate(Adder(), rows(), metric, lm=scripted), "exact_match("),
+        (lambda: lp.evaluate(Adder(), rows(), right, lm=scripted, concurrency=0), "concurrency=0"),
+    ]
+    for wrong, says in cases:
+        with pytest.raises(lp.InputError) as raised:
+            wrong()
+        assert says in str(raised.value)
+    assert scripted.sent == 0
+
+
+@pytest.mark.parametrize("given", [3, None, int, lp.Signature, lp.Predict(Add)])
+def test_predict_names_what_is_no_signature(given: Any) -> None:
+    with pytest.raises(lp.SignatureError, match=r"is no signature: write a class of fields"):
+        lp.Predict(given)
+
+
+def test_load_and_using_name_a_class_in_place_of_a_program(tmp_path: Path) -> None:
+    lp.save(Adder(), tmp_path / "adding.lmprog")
+    wrong: Any = Adder
+
+    with pytest.raises(lp.InputError, match=r"the program is the class Adder: write `Adder\(...\)`"):
+        lp.load(tmp_path / "adding.lmprog", program=wrong)
+    with pytest.raises(lp.InputError, match="the class Adder"), lp.using(wrong):
+        pass
+
+
+def test_an_artifact_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(lp.ArtifactError, match=r"file/adding.lmprog cannot be written: .*\. Name another file\."):
+        lp.save(Adder(), tmp_path / "file" / "adding.lmprog")
+
+
+def files_in(error: BaseException) -> list[str]:
+    return [Path(frame.filename).name for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def broken(row: dict[str, object], prediction: Add) -> bool:
+    return row["gold"] == prediction.answer
+
+
+def test_the_traceback_of_an_error_shows_the_user_s_code_and_the_call_into_lmprog_alone(
+    scripted: ScriptedLM, tmp_path: Path
+) -> None:
+    with pytest.raises(lp.MetricError) as raised:
+        lp.compile(Adder(), train=rows(), metric=broken, lm=scripted, run_dir=tmp_path / "run")
+
+    assert files_in(raised.value) == [Path(__file__).name, "compiler.py", "loop.py"]
+    assert isinstance(raised.value.__cause__, KeyError)
+    assert files_in(raised.value.__cause__) == [Path(__file__).name]
+
+
+def test_it_does_so_in_async_code(scripted: ScriptedLM, tmp_path: Path) -> None:
+    async def work() -> None:
+        await lp.acompile(Adder(), train=rows(), metric=broken, lm=scripted, run_dir=tmp_path / "run")
+
+    with pytest.raises(lp.MetricError) as raised:
+        asyncio.run(work())
+
+    assert [name for name in files_in(raised.value) if name not in {"runners.py", "base_events.py"}] == [
+        Path(__file__).name, Path(__file__).name, "compiler.py", "loop.py",
+    ]  # fmt: skip
+
+
+def test_the_user_s_frames_in_the_middle_stay() -> None:
+    class Wrong(lp.Module):
+        def __init__(self) -> None:
+            self.add = lp.Predict(Add)
+
+        async def aforward(self, number: int) -> Add:
+            return await self.add.acall(numer=number)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+    with lp.using(lm=ScriptedLM(knowing)), pytest.raises(lp.InputError) as raised:
+        Wrong()(number=1)
+
+    frames = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
+    assert frames[-1] == "aforward"
+    assert len(frames) == 4
+
+
+def test_all_of_a_traceback_is_shown_on_demand(
+    scripted: ScriptedLM, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMPROG_DEBUG", "1")
+
+    with pytest.raises(lp.MetricError) as raised:
+        lp.compile(Adder(), train=rows(), metric=broken, lm=scripted, run_dir=tmp_path / "run")
+
+    assert "evaluation.py" in files_in(raised.value)
