@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup demo prove-demo prove-kill test lint clean
+.PHONY: setup demo bench prove-demo prove-kill test lint clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +25,11 @@ prove-demo: setup
 # compiles killed outright some 300 times; resumable, about a quarter of an hour
 prove-kill: setup
 	$(BIN)/python tests/prove/kill.py
+
+# speed beside DSPy, in one run; cell by cell, so that it may be stopped and goes on: about a quarter of an hour
+bench: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dspy]'
+	$(BIN)/python tests/bench/speed.py
 
 test: setup lint
 	$(BIN)/pytest

@@ -290,7 +290,7 @@ async def _run(around: _Surroundings, row: Row) -> Run:
     scope.enter(around.run_in._replace(trace=trace))
     try:
         prediction = await cast("Any", around.program).acall(**inputs_in(row, around.inputs))
-    except Exception as error:  # noqa: BLE001  the user's own code: one row's failure is data
+    except (Exception, SystemExit) as error:  # noqa: BLE001  the user's own code: one row's failure is data
         failure = _failure_of(error)
     around.lm.check()
     if failure is not None:
@@ -298,7 +298,7 @@ async def _run(around: _Surroundings, row: Row) -> Run:
     scope.enter(around.judge_in)
     try:
         value = await _measured(around, row, prediction, trace)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = _metrics_fault(around, row, prediction, error)
         if fault is error:
             raise
@@ -317,7 +317,7 @@ def _run_sync(around: _Surroundings, row: Row) -> Run:
     scope.enter(around.run_in._replace(trace=trace, depth=1))
     try:
         prediction = cast("Any", around.program)(**inputs_in(row, around.inputs))
-    except Exception as error:  # noqa: BLE001  as above
+    except (Exception, SystemExit) as error:  # noqa: BLE001  as above
         failure = _failure_of(error)
     around.lm.check()
     if failure is not None:
@@ -326,7 +326,7 @@ def _run_sync(around: _Surroundings, row: Row) -> Run:
     try:
         value = _measure(around, row, prediction, trace)
         value = loop.run(_awaited(value), instead="") if inspect.isawaitable(value) else value
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         fault = _metrics_fault(around, row, prediction, error)
         if fault is error:
             raise
@@ -335,7 +335,7 @@ def _run_sync(around: _Surroundings, row: Row) -> Run:
     return Run(row, prediction, to_score(value, row, prediction), trace.steps)
 
 
-def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: Exception) -> Exception:
+def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: BaseException) -> BaseException:
     """Return what a metric's exception means: a systemic fault, which it may have hidden, or a bug of the metric."""
     if around.judge.fault is not None:
         return around.judge.fault
@@ -371,7 +371,7 @@ class _Failure:
     bug: bool
 
 
-def _failure_of(error: Exception) -> _Failure:
+def _failure_of(error: BaseException) -> _Failure:
     """Return what an exception says about one row, or raise it where it is about all of them.
 
     Of a group, as `asyncio.TaskGroup` raises it, what is gravest counts: a systemic fault, then a bug.
@@ -380,14 +380,14 @@ def _failure_of(error: Exception) -> _Failure:
     return next((failure for failure in failures if failure.bug), failures[0])
 
 
-def _parts(error: Exception) -> list[Exception]:
+def _parts(error: BaseException) -> list[BaseException]:
     if not isinstance(error, ExceptionGroup):
         return [error]
     group = cast("ExceptionGroup[Exception]", error)
     return [part for inner in group.exceptions for part in _parts(inner)]
 
 
-def _failure_of_one(error: Exception) -> _Failure:
+def _failure_of_one(error: BaseException) -> _Failure:
     if isinstance(error, (OutputError, ContextError)):
         return _Failure(str(error), bug=False)
     if isinstance(error, LmprogError) and not isinstance(error, InputError):

@@ -116,12 +116,12 @@ class Problem:
         chosen = source if rows is None else [source[index] for index in rows]
         checked = check_params(self.program, params)
         lm, judge = self.lms[role], self.lms["judge"]
+        what = _digest("evaluate", checked.fingerprint, rows if rows is None else [*map(int, rows)], on, role, sample)
         running = run_rows(
             self.program, checked, chosen, self.metric, lm=lm, judge=judge, room=self.room, sample=sample
         )
         if self.caps is None:
             return await running
-        what = _digest("evaluate", checked.fingerprint, rows, on, role, sample)
         work = self.caps.evaluated(what, checked, running) if role == "task" else self.caps.within(what, running)
         return await work
 
@@ -132,10 +132,11 @@ class Problem:
     async def generate(self, sample: int, predictor: Predict[P, S], /, *args: P.args, **inputs: P.kwargs) -> S:
         """Ask the proposer LM. One call; `sample` numbers independent replies to the same inputs."""
         with scope.scoped(lm=self.lms["proposer"], sample=sample, trace=None):
+            what = _digest("generate", sample, repr((predictor.initial, inputs)))
             asking = predictor.acall(*args, **inputs)
             if self.caps is None:
                 return await asking
-            return await self.caps.within(_digest("generate", sample, repr((predictor.initial, inputs))), asking)
+            return await self.caps.within(what, asking)
 
     def ended(self, stage: str, **facts: int | float | str) -> None:
         """Tell listeners that a stage of the work ended."""

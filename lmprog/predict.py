@@ -37,6 +37,8 @@ class Predict(Generic[P, S_co]):
 
     _origin: object = None
     """The artifact that a loaded or compiled twin comes from."""
+    _rendered: tuple[PredictorParams | None, Template | None] = None, None
+    """The latest params that were rendered, and what came of it."""
     reasons: ClassVar[bool] = False
     """Whether the LM writes its reasoning before the outputs."""
 
@@ -178,7 +180,11 @@ class Predict(Generic[P, S_co]):
 
     def _template(self, bound: scope.Bound) -> Template:
         if bound.template is None:
-            bound.template = prepare(self.signature, bound.params)
+            params, template = self._rendered
+            if params is not bound.params:  # a program that is called by itself is bound anew each time
+                template = prepare(self.signature, bound.params)
+                self._rendered = bound.params, template
+            bound.template = template
         return cast("Template", bound.template)
 
 

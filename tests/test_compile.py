@@ -805,7 +805,7 @@ class TestRefusals:
             ({"train": TRAIN[1:]}, "the train rows"),
             ({"holdout": [*HOLDOUT, {"question": "q99", "answer": "99!"}]}, "the holdout rows"),
         ],
-        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+        ids=str,
     )
     def test_other_settings_in_the_same_directory(self, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
         compiled(tmp_path / "run", Found(8))

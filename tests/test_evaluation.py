@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -238,6 +239,21 @@ def test_an_exception_of_the_programs_own_code_on_a_few_rows_is_data() -> None:
     assert evaluation.scores == (1.0, 0.0, 1.0, 0.0)
     assert [run.failure for run in evaluation.failures] == [f"ValueError: cannot parse q{n}" for n in (1, 3)]
     assert all(run.bug for run in evaluation.failures)
+
+
+def test_a_program_that_exits_on_a_row_has_failed_on_that_row() -> None:
+    class Leaving(lp.Module):
+        def __init__(self) -> None:
+            self.solve = lp.Predict(Solve)
+
+        def forward(self, question: str) -> Solve:
+            if question == "q3":
+                sys.exit("enough")
+            return self.solve(question=question)
+
+    result = lp.evaluate(Leaving(), ROWS, exact, lm=ScriptedLM(lambda asked: {"answer": asked.inputs["question"]}))
+
+    assert [run.failure for run in result.failures] == ["SystemExit: enough"]
 
 
 def test_an_exception_of_the_programs_own_code_on_most_rows_is_raised_with_the_first() -> None:

@@ -19,6 +19,7 @@ from lmprog.compiler import run
 from lmprog.data import fields_in
 from lmprog.job import Job
 from lmprog.lm.ledger import Ledger
+from lmprog.optimizer import Optimizer, Outcome, Problem
 from lmprog.request import request_key
 from lmprog.rundir import JOURNAL, LOCK, REPORT, RESULT, RUN, read_journal
 from lmprog.testing import Asked, ScriptedLM, reply
@@ -77,6 +78,22 @@ class TestKilledOverHttp:
             assert ready.server.counts.total == 1
             first.kill()
 
+    def test_the_seconds_of_a_process_that_is_killed_count(self, ready: Rig, tmp_path: Path) -> None:
+        ready.server.reset()
+        ready.server.set(latency_s=30)
+
+        with ready.started(tmp_path / "run") as process:
+            while not (noted := (read_facts(tmp_path / "run") or {}).get("seconds")):
+                assert process.poll() is None
+            process.kill()
+
+        assert 0.9 < noted < 10
+        assert (read_facts(tmp_path / "run") or {})["seconds"] >= noted
+
+
+def read_facts(run_dir: Path) -> dict[str, Any] | None:
+    return json.loads((run_dir / RUN).read_text()) if (run_dir / RUN).exists() else None
+
 
 ROWS = TASK.load()
 HOLDOUT = {fields_in(row)["question"] for row in ROWS.holdout}
@@ -119,7 +136,11 @@ class Recorder:
 
 
 def compiled(
-    run_dir: Path, recorder: Recorder, budget: lp.Budget, optimizer: str = "mipro:candidates=3,trials=6", seed: int = 0
+    run_dir: Path,
+    recorder: Recorder,
+    budget: lp.Budget,
+    optimizer: str | Optimizer = "mipro:candidates=3,trials=6",
+    seed: int = 0,
 ) -> lp.CompileResult[TwoSteps]:
     job = Job(
         TwoSteps(), train=ROWS.train, val=ROWS.val, holdout=ROWS.holdout, metric=TASK.metric, budget=budget,
@@ -134,6 +155,37 @@ def told(run_dir: Path) -> list[dict[str, Any]]:
     return [event for event in events if event.get("stage") != "certificate"]
 
 
+@dataclass(frozen=True)
+class Greedy:
+    """An optimizer of a user's own, which knows of caps and of nothing else in the kernel."""
+
+    async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+        baseline = (await problem.evaluate(params)).score
+        best, score = params, baseline
+        for number in range(9):
+            tried = params.replace("solve", instruction=f"Think twice, {number} times.", demos=(DEMO,) * number)
+            try:
+                evaluations = [await problem.evaluate(tried, rows) for rows in (range(10), range(10, 20))]
+            except lp.CapReached:
+                break
+            found = sum(evaluation.score for evaluation in evaluations) / 2
+            best, score = (tried, found) if found > score else (best, score)
+        return Outcome(best, score, baseline, "done")
+
+
+@dataclass(frozen=True)
+class Heedless:
+    """One that does not even know of caps."""
+
+    async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+        for number in range(1000):
+            await problem.evaluate(params.replace("recall", instruction=f"Think of {number}."))
+        raise AssertionError("no cap held")
+
+
+DEMO = lp.Demo(inputs={"question": "What is number 100?", "hint": "good"}, outputs={"answer": "100"})
+
+
 class TestCutByACap:
     @pytest.mark.parametrize(
         "budget",
@@ -145,9 +197,13 @@ class TestCutByACap:
         ],
         ids=str,
     )
-    @pytest.mark.parametrize("optimizer", ["mipro:candidates=3,trials=6", "bootstrap -> bootstrap-random-search"])
+    @pytest.mark.parametrize(
+        "optimizer",
+        ["mipro:candidates=3,trials=6", "bootstrap -> bootstrap-random-search", Greedy(), Heedless()],
+        ids=str,
+    )
     def test_a_search_that_a_cap_cut_is_cut_there_again_before_any_call(
-        self, tmp_path: Path, budget: lp.Budget, optimizer: str
+        self, tmp_path: Path, budget: lp.Budget, optimizer: str | Optimizer
     ) -> None:
         usd = 0.001 if budget.usd else 0.0
         garbles = budget.calls is not None

@@ -77,6 +77,16 @@ def _rows() -> Iterator[Cell]:
         yield Cell(f"rows-{count}", about, "per_row", {"rows": count}, "us", None, 3)
 
 
+def _imports() -> Iterator[Cell]:
+    to_run, to_compile = ("Signature", "Predict", "Module"), ("Signature", "Predict", "Module", "MIPROv2", "Evaluate")
+    about = "import and first use of `Signature`, `Predict` and `Module`, in a fresh process"
+    names = {"lmprog": " ".join(to_run), "dspy": " ".join(to_run)}
+    yield Cell("import", about, "import", names, "seconds", 0.25, 9, ("lmprog", "dspy"))
+    about = "the same with `evaluate` and `compile`; in DSPy `Evaluate` and `MIPROv2`"
+    names = {"lmprog": " ".join((*to_run, "evaluate", "compile")), "dspy": " ".join(to_compile)}
+    yield Cell("import-compile", about, "import", names, "seconds", None, 9, ("lmprog", "dspy"))
+
+
 def _compiles() -> Iterator[Cell]:
     for latency_ms, in_flight, target in ((20, 16, 85), (200, 64, 70)):
         about = f"MIPRO, light, two predictors, {latency_ms} ms LM, {in_flight} in flight: ideal / actual time"
@@ -97,7 +107,7 @@ CELLS = {
         *_evaluations(),
         *_https(),
         *_rows(),
-        Cell("import", "import, in a fresh process", "import", {}, "seconds", 0.25, 9, ("lmprog", "dspy")),
+        *_imports(),
         *_compiles(),
     )
 }
@@ -135,14 +145,16 @@ def sample(cell: Cell, side: Side) -> Sample:
     """Take one sample in this process."""
     name = "lmprog" if side == "lmprog" else "dspy"
     if cell.workload == "import":
-        return _import(name)
+        return _import(name, str(cell.settings[name]).split())
     workloads = cast("dict[str, Workload]", importlib.import_module(f"speed_{name}").WORKLOADS)
     return workloads[cell.workload]({**cell.settings, "cached": side == "dspy"})
 
 
-def _import(name: str) -> Sample:
+def _import(name: str, used: Sequence[str]) -> Sample:
     start, cpu = time.perf_counter(), time.process_time()
-    importlib.import_module(name)
+    module = importlib.import_module(name)
+    for first in used:
+        getattr(module, first)
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
     status = Path("/proc/self/status").read_text() if sys.platform == "linux" else "VmRSS: 0"
     kilobytes = int(status.split("VmRSS:")[1].split()[0])

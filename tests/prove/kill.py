@@ -18,15 +18,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # where the rig
 
 from kill_rig import IN_FLIGHT, rig
 
+from lmprog.rundir import read_journal
+
 ORDEALS = Path("runs/prove-kill/ordeals.jsonl")
 
 
 def main(count: int) -> int:
     """Go through ordeals up to this many in all, and return 0 when each ended as it should."""
     ORDEALS.parent.mkdir(parents=True, exist_ok=True)
-    lines = ORDEALS.read_text().splitlines() if ORDEALS.exists() else []
     with rig() as ready:
-        for seed in range(len(lines), count):
+        for seed in range(len(read_journal(ORDEALS)), count):
             rng = random.Random(seed)
             moments = [ready.moment(rng) for _ in range(rng.choice([1, 1, 2, 4]))]
             folder = Path(tempfile.mkdtemp(prefix="lmprog-kill-"))
@@ -38,7 +39,7 @@ def main(count: int) -> int:
             with ORDEALS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             print(json.dumps(line), flush=True)
-    ordeals = [json.loads(line) for line in ORDEALS.read_text().splitlines()]
+    ordeals = read_journal(ORDEALS)
     bad = [o["seed"] for o in ordeals if not o["equal"] or o["strange"] or o["repeated"] > IN_FLIGHT * o["kills"]]
     kills, repeated = (sum(ordeal[name] for ordeal in ordeals) for name in ("kills", "repeated"))
     most = max(ordeal["repeated"] / max(1, ordeal["kills"]) for ordeal in ordeals)

@@ -1,0 +1,206 @@
+"""The bridge between sync and async code, and the crowd that runs on it."""
+
+import asyncio
+import contextvars
+import threading
+from concurrent.futures import CancelledError
+from contextlib import closing
+
+import pytest
+
+from lmprog import loop
+
+TAG = contextvars.ContextVar("tag", default="none")
+
+
+async def twice(number: int) -> int:
+    await asyncio.sleep(0)
+    return 2 * number
+
+
+def test_a_sync_call_gives_what_its_coroutine_returns_or_raises() -> None:
+    async def fail() -> None:
+        raise KeyError("mine")
+
+    assert loop.run(twice(21), instead="") == 42
+    with pytest.raises(KeyError, match="mine"):
+        loop.run(fail(), instead="")
+
+
+def test_a_coroutine_runs_in_its_callers_context_and_leaves_it_alone() -> None:
+    async def read_and_set() -> str:
+        before = TAG.get()
+        TAG.set("inside")
+        return before
+
+    token = TAG.set("outside")
+
+    seen = loop.run(read_and_set(), instead="")
+
+    assert (seen, TAG.get()) == ("outside", "outside")
+    TAG.reset(token)
+
+
+def test_that_the_coroutine_was_cancelled_is_an_ordinary_exception_to_the_thread_that_waits() -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(CancelledError):
+        loop.run(cancelled(), instead="")
+
+
+def test_a_call_from_another_loop_gives_what_its_coroutine_returns_or_raises() -> None:
+    async def fail() -> None:
+        raise SystemExit("mine")
+
+    assert asyncio.run(loop.hop(twice(21))) == 42
+    with pytest.raises(SystemExit, match="mine"):
+        asyncio.run(loop.hop(fail()))
+    assert asyncio.run(loop.hop(twice(21))) == 42
+
+
+def test_whoever_leaves_a_call_from_another_loop_ends_it() -> None:
+    ended = threading.Event()
+
+    async def stay() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def leave() -> None:
+        staying = asyncio.create_task(loop.hop(stay()))
+        await asyncio.sleep(0.01)
+        staying.cancel()
+        await asyncio.wait([staying])
+
+    asyncio.run(leave())
+
+    assert ended.wait(10)
+
+
+def test_calls_from_many_threads_run_side_by_side() -> None:
+    entered, all_in = [0], asyncio.Event()
+
+    async def meet() -> int:
+        entered[0] += 1
+        if entered[0] == 20:
+            all_in.set()
+        await all_in.wait()
+        return entered[0]
+
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(loop.run(meet(), instead=""))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+
+    assert found == [20] * 20
+
+
+async def run_in(workers: loop.Workers, depth: int = 0) -> list[str]:
+    """Run eight pieces of work that all wait for each other, and return the names of their threads."""
+    barrier = threading.Barrier(8, timeout=10)
+
+    def work() -> str:
+        barrier.wait()
+        return threading.current_thread().name
+
+    return await asyncio.gather(*(workers.run(work, depth) for _ in range(8)))
+
+
+def test_workers_begin_a_thread_for_each_piece_of_work_that_waits_and_use_it_again() -> None:
+    with closing(loop.Workers(8)) as workers:
+        names = [loop.run(run_in(workers), instead="") for _ in range(3)]
+
+    assert {name for round in names for name in round} == {"lmprog-0"}
+
+
+def test_workers_never_begin_more_threads_than_they_may() -> None:
+    running, most = [0], [0]
+    lock = threading.Lock()
+
+    def work() -> None:
+        with lock:
+            running[0] += 1
+            most[0] = max(most[0], running[0])
+        threading.Event().wait(0.001)
+        with lock:
+            running[0] -= 1
+
+    async def all_at_once(workers: loop.Workers) -> None:
+        await asyncio.gather(*(workers.run(work, 0) for _ in range(50)))
+
+    with closing(loop.Workers(3)) as workers:
+        loop.run(all_at_once(workers), instead="")
+
+    assert most[0] == 3
+
+
+@pytest.mark.parametrize("error", [ValueError("mine"), StopIteration("mine")])
+def test_what_work_in_a_thread_raises_reaches_who_waits_for_it(error: Exception) -> None:
+    def work() -> None:
+        raise error
+
+    with closing(loop.Workers(1)) as workers, pytest.raises((ValueError, RuntimeError), match="mine"):
+        loop.run(workers.run(work, 0), instead="")
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
+    begun: list[int] = []
+
+    async def leave(workers: loop.Workers) -> None:
+        busy = threading.Event()
+        first = asyncio.create_task(workers.run(lambda: busy.wait(10), 0))
+        second = asyncio.create_task(workers.run(lambda: begun.append(2), 0))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        busy.set()
+        await first
+        await workers.run(lambda: begun.append(3), 0)
+
+    with closing(loop.Workers(1)) as workers:
+        loop.run(leave(workers), instead="")
+
+    assert begun == [3]
+
+
+def test_a_crowd_returns_in_the_order_given() -> None:
+    assert loop.run(loop.gather(twice(number) for number in range(100)), instead="") == list(range(0, 200, 2))
+    assert loop.run(loop.gather((twice(number) for number in range(0)), at_once=4), instead="") == []
+
+
+def test_of_a_crowd_only_so_many_run_at_once() -> None:
+    running, most = [0], [0]
+
+    async def one() -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        await asyncio.sleep(0.001)
+        running[0] -= 1
+
+    loop.run(loop.gather((one() for _ in range(50)), at_once=7), instead="")
+
+    assert (running[0], most[0]) == (0, 7)
+
+
+def test_the_first_failure_ends_a_crowd_and_what_has_not_begun_never_does() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def one(number: int) -> None:
+        begun.append(number)
+        try:
+            if number >= 4:
+                raise ValueError(f"number {number}")
+            await asyncio.Event().wait()
+        finally:
+            ended.append(number)
+
+    with pytest.raises(ValueError, match="number 4"):
+        loop.run(loop.gather([one(number) for number in range(50)], at_once=6), instead="")
+
+    assert begun == [0, 1, 2, 3, 4, 5]
+    assert sorted(ended) == begun
