@@ -101,17 +101,6 @@ class Caps:
         """The calls that the search may request."""
         return None if self.calls is None else self.calls - self.reserved
 
-    @property
-    def beside(self) -> Budget:
-        """What of the certificate's share may be spent beside the search: as much as the baseline's half is expected to take."""
-        runs, row, caps = MARGIN * self._rows["holdout"], self._row, self._ledger.budget
-        return replace(
-            caps,
-            calls=None if caps.calls is None else max(1, self.reserved // 2),
-            tokens=None if caps.tokens is None else max(1, math.floor(runs * row.tokens)),
-            usd=None if caps.usd is None else max(1e-12, runs * row.usd),
-        )
-
     def free(self) -> None:
         """Let the certificate have what was kept back."""
         self._ledger.budget = self._ledger.planned = replace(self._budget, calls=self.calls)

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
 from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fingerprint, row_key
-from lmprog.errors import CapReached, DataError, LmprogError
+from lmprog.errors import CapReached, DataError
 from lmprog.evaluation import Evaluation, Room, Run, run_rows
 from lmprog.events import PROBE, Event, StageEnded
 from lmprog.job import Job, check, clients_of, optimizer_name, run_path, settings_of, splits_of
@@ -26,7 +25,7 @@ from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Budget, Ledger, Role, Spent
-from lmprog.lm.limit import Slots, Urgency
+from lmprog.lm.limit import Slots
 from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, check_params, inputs_of, params_of, with_params
@@ -157,14 +156,9 @@ class _Run(Generic[M]):
 
             noting = asyncio.create_task(self._noting())
             try:
-                short_s = min(PROBE_OUTAGE_S, patience_s())
-                calls_per_row = await self._probe(composed(short_s))
+                calls_per_row = await self._probe(composed(min(PROBE_OUTAGE_S, patience_s())))
                 problem = self._problem(composed(patience_s()), calls_per_row, emit)
-                beside, task = self.ledger.apart(self.caps.beside), self.clients["task"]
-                spare = around(task, role="task", ledger=beside, urgency=Urgency.SPARE, outage_s=short_s)
-                found = await loop.gather([self._search(problem), self._prepare(spare)])
-                outcome = cast("Outcome", found[0])
-                self.ledger.merge(beside)
+                outcome = await self._search(problem)
                 certificate = await self._certify(problem, outcome)
             finally:
                 self.room.workers.close()
@@ -240,18 +234,6 @@ class _Run(Generic[M]):
             return Outcome(self.baseline, 0.0, 0.0, f"the cap on {cap.cap} was reached")
         return replace(outcome, params=check_params(self.job.program, outcome.params))
 
-    async def _prepare(self, lm: LM) -> None:
-        """Run the unmodified program on the holdout in slots that the search leaves idle: the proof needs its replies.
-
-        They are recorded, and nobody sees them before: nothing is scored. What fails here, the proof will meet again.
-        """
-        room, job = Room.of(self.job.concurrency), self.job
-        try:
-            with suppress(LmprogError):
-                await run_rows(job.program, self.baseline, self.splits.holdout, _unscored, lm=lm, judge=lm, room=room)
-        finally:
-            room.workers.close()
-
     async def _evaluate(self, lms: Mapping[Role, LM], params: Params, rows: Sequence[Row]) -> Evaluation:
         job = self.job
         return await run_rows(job.program, params, rows, job.metric, lm=lms["task"], judge=lms["judge"], room=self.room)
@@ -325,10 +307,6 @@ class _Run(Generic[M]):
             self.run_dir.path,
             artifact,
         )
-
-
-async def _unscored(row: Row, prediction: object) -> float:
-    return 0.0
 
 
 def compile(

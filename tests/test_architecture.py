@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import lmprog
+
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [  # bottom first; a module imports from floors below, or sideways where that makes no cycle; never up
@@ -127,7 +129,29 @@ def test_no_pickle(path: Path) -> None:
 
 
 def test_importing_lmprog_loads_nothing_heavy() -> None:
-    heavy = HEAVY | {"optuna", "datasets", "aiohttp", "litellm", "dspy", "rich", "typer", "bm25s", "tokenizers"}
+    heavy = HEAVY | {
+        "numpy",
+        "optuna",
+        "datasets",
+        "aiohttp",
+        "litellm",
+        "dspy",
+        "rich",
+        "typer",
+        "bm25s",
+        "tokenizers",
+    }
     code = f"import sys, lmprog; print(*sorted({heavy!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == ""
+
+
+def test_every_name_of_the_facade_is_there_when_it_is_asked_for() -> None:
+    tree = ast.parse((ROOT / "lmprog" / "__init__.py").read_text())
+    imported = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {alias.asname for node in imported for alias in node.names if alias.asname}
+
+    assert "compile" in names and names <= set(dir(lmprog))
+    assert all(getattr(lmprog, name) is not None for name in names)
+    with pytest.raises(AttributeError, match="no attribute 'compil'"):
+        getattr(lmprog, "compil")  # noqa: B009  (a checker knows that it is not there)

@@ -335,7 +335,7 @@ def test_errors_show_where_they_come_from_on_demand(
 
 
 def test_an_interrupted_run_has_told_what_happened_and_goes_on_with_the_same_command(folder: Path) -> None:
-    write(folder, changes=("ScriptedLM(reply)", "ScriptedLM(reply, latency_s=0.005)"))
+    write(folder, changes=("ScriptedLM(reply)", "ScriptedLM(reply, latency_s=0.02)"))
     command = [sys.executable, "-m", "lmprog", "compile", "qa.py:TASK", *QUICK, "--concurrency", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
         assert process.stdout is not None

@@ -100,7 +100,9 @@ class CallLog:
         if key in self._held:
             return self._held[key]
         if self._path is not None:
-            if not self._db.in_transaction:
+            if (
+                not self._db.in_transaction and len(self.flights) != 1
+            ):  # with one call there is nothing to commit it with
                 self._begin()
             row = (key, role, lm_name, _request_text(request), _response_text(response))
             if not self._execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", *row).rowcount:

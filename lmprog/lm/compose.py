@@ -39,7 +39,6 @@ def compose(
     log: CallLog,
     ledger: Ledger,
     slots: Slots,
-    urgency: Urgency | None = None,
     outage_s: float | None = None,
     shared: CallLog | None = None,
 ) -> Routed:
@@ -50,8 +49,7 @@ def compose(
     slot, is sent, and settles; between attempts it holds neither.
     """
 
-    if urgency is None:
-        urgency = Urgency.AWAITED if role in ("proposer", "teacher") else Urgency.USUAL
+    urgency = Urgency.AWAITED if role in ("proposer", "teacher") else Urgency.USUAL
 
     def layers(lm: LM) -> LM:
         sent = Retried(

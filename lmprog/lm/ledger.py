@@ -239,21 +239,6 @@ class Ledger:
         """Go on with the clock of a run whose earlier processes took so long."""
         self._began -= elapsed_s
 
-    def apart(self, budget: Budget) -> "Ledger":
-        """Return an account with caps of its own, which shares what is known of prices, replies and attempts sent.
-
-        What it spends is spent beside this one, until it is `merge`d.
-        """
-        other = Ledger(budget, prices=self.prices, now=self._now)
-        other._began, other._sent, other._answers = self._began, self._sent, self._answers
-        other._dearest, other._heavier = self._dearest, self._heavier
-        return other
-
-    def merge(self, other: "Ledger") -> None:
-        """Charge what an account apart has spent, and leave that empty. Its requests are not counted: none was asked here."""
-        self._charged.add(other._charged.amount())
-        other._charged = _Tally()
-
     def ask(self, role: Role, key: str) -> None:
         """Count a request; one already counted under its key counts no second time."""
         tab = scope.current().tab

@@ -14,20 +14,16 @@ class Urgency(IntEnum):
     AWAITED = 0
     """Others cannot begin before its reply."""
     USUAL = 1
-    SPARE = 2
-    """It will be needed in the end, and fills slots that would stand idle."""
 
 
-IDLE_S = 0.005
-"""How long a slot has been free, about, when a spare call gets it: between two calls of one row it is free for less."""
 _NOT_SENT = "cancelled while it waited for a slot: nothing was sent"
 
 
 class Slots:
     """At most `count` calls in flight, over all LMs that share this object.
 
-    A free slot goes to the most urgent call that waits, and of these to the one that has waited longest; spare calls
-    get only slots that stay free. Urgency decides when a call is sent, and nothing else.
+    A free slot goes to the most urgent call that waits, and of these to the one that has waited longest. Urgency decides
+    when a call is sent, and nothing else.
     """
 
     def __init__(self, count: int) -> None:
@@ -35,16 +31,14 @@ class Slots:
             raise LmprogError(f"concurrency is the number of calls in flight, at least 1; it is {count}.")
         self._free = count
         self._lines: dict[Urgency, deque[asyncio.Future[None]]] = {urgency: deque() for urgency in Urgency}
-        self._filling: asyncio.TimerHandle | None = None
 
     async def take(self, urgency: Urgency = Urgency.USUAL) -> None:
         """Wait for a slot; see `certainly_not_sent`."""
-        if self._free and urgency < Urgency.SPARE:
+        if self._free:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
         self._lines[urgency].append(turn)
-        self._fill_soon()
         try:
             await turn
         except asyncio.CancelledError as cancelled:
@@ -55,24 +49,12 @@ class Slots:
     def give_back(self) -> None:
         """Hand the slot to the call whose turn it is."""
         self._free += 1
-        for urgency in (Urgency.AWAITED, Urgency.USUAL):
-            self._hand_out(self._lines[urgency])
-        self._fill_soon()
-
-    def _hand_out(self, line: "deque[asyncio.Future[None]]") -> None:
-        while self._free and line:
-            turn = line.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                self._free -= 1
-
-    def _fill_soon(self) -> None:
-        if self._free and self._lines[Urgency.SPARE] and self._filling is None:
-            self._filling = asyncio.get_running_loop().call_later(IDLE_S, self._fill)
-
-    def _fill(self) -> None:
-        self._filling = None
-        self._hand_out(self._lines[Urgency.SPARE])
+        for line in self._lines.values():
+            while self._free and line:
+                turn = line.popleft()
+                if not turn.done():
+                    turn.set_result(None)
+                    self._free -= 1
 
 
 class Limited:

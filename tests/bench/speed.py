@@ -53,7 +53,8 @@ class Cell:
 
 
 def _calls(name: str, about: str, target: float | None, **settings: int | bool | str) -> Cell:
-    return Cell(name, about, "call", {"calls": 2000, **settings}, "us", target)
+    sides: tuple[Side, ...] = ("lmprog", "dspy") if settings.get("hit") else SIDES
+    return Cell(name, about, "call", {"calls": 2000, **settings}, "us", target, sides=sides)
 
 
 def _evaluations() -> Iterator[Cell]:
@@ -61,14 +62,14 @@ def _evaluations() -> Iterator[Cell]:
         for in_flight, target in ((16, None), (64, 95), (256, 85)):
             about = f"evaluation, {how} program, 50 ms LM in process, {in_flight} in flight: ideal / actual time"
             settings = {"how": how, "in_flight": in_flight, "latency_ms": 50}
-            yield Cell(f"evaluate-{how}-{in_flight}", about, "evaluate", settings, "percent", target)
+            yield Cell(f"evaluate-{how}-{in_flight}", about, "evaluate", settings, "percent", target, 3)
 
 
 def _https() -> Iterator[Cell]:
     for how in ("sync", "async"):
         about = f"evaluation over loopback HTTP, {how} program, 50 ms, 64 in flight: ideal / actual time"
         settings = {"how": how, "in_flight": 64, "latency_ms": 50}
-        yield Cell(f"http-{how}-64", about, "http", settings, "percent", 85)
+        yield Cell(f"http-{how}-64", about, "http", settings, "percent", 85, 3)
 
 
 def _rows() -> Iterator[Cell]:
@@ -111,8 +112,6 @@ CELLS = {
         *_compiles(),
     )
 }
-NO_LEAN = {"hit-sync", "hit-async"}
-"""Cells that make no sense without a cache."""
 
 
 def main() -> None:
@@ -138,6 +137,7 @@ def main() -> None:
             found = measure(cell, options.repeats or cell.repeats)
             record(options.out, cell, identity, found)
         done[cell.name] = found
+    options.out.with_suffix(".md").write_text(table(done) + "\n")
     print(table(done))
 
 
@@ -150,22 +150,30 @@ def sample(cell: Cell, side: Side) -> Sample:
     return workloads[cell.workload]({**cell.settings, "cached": side == "dspy"})
 
 
+IMPORT = """
+import time
+start, cpu = time.perf_counter(), time.process_time()
+import {name} as module
+for used in {used!r}:
+    getattr(module, used)
+seconds, cpu_us = time.perf_counter() - start, (time.process_time() - cpu) * 1e6
+import json, resource, sys
+print(json.dumps({{"seconds": seconds, "cpu_us": cpu_us, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / UNIT}}))
+""".replace("UNIT", "1024" if sys.platform == "linux" else "1048576")
+
+
 def _import(name: str, used: Sequence[str]) -> Sample:
-    start, cpu = time.perf_counter(), time.process_time()
-    module = importlib.import_module(name)
-    for first in used:
-        getattr(module, first)
-    seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
-    status = Path("/proc/self/status").read_text() if sys.platform == "linux" else "VmRSS: 0"
-    kilobytes = int(status.split("VmRSS:")[1].split()[0])
-    return {"seconds": seconds, "cpu_us": cpu_s * 1e6, "mb": kilobytes / 1024}
+    """Import in a process that has loaded nothing else, not even what this file needs; the bytecode is there already."""
+    command = [sys.executable, "-c", IMPORT.format(name=name, used=list(used))]
+    env = {variable: value for variable, value in os.environ.items() if variable != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, capture_output=True, check=True, env=env)
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
+    return cast("Sample", json.loads(ran.stdout))
 
 
 def measure(cell: Cell, repeats: int) -> Samples:
     """Take all samples of a cell, the sides in turn, each in a process of its own."""
     sides: list[Side] = [side for side in cell.sides if side == "lmprog" or _dspy()]
-    if cell.name in NO_LEAN:
-        sides = [side for side in sides if side != "dspy lean"]
     samples: dict[Side, list[Sample]] = {side: [] for side in sides}
     for turn in range(repeats):
         for side in sides[turn % len(sides) :] + sides[: turn % len(sides)]:

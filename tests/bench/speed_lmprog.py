@@ -1,4 +1,8 @@
-"""lmprog's side of the benchmark. On in every call: call log (an SQLite file, cache on), ledger, slots, trace."""
+"""lmprog's side of the benchmark, with all on that a run has.
+
+A single call goes through call log (an SQLite file, cache on), ledger, slots and trace, and so does a compile's.
+`evaluate()` is as users call it: the same layers, with its log in memory.
+"""
 
 import asyncio
 import json
