@@ -277,7 +277,10 @@ def test_a_compile_killed_outright_goes_on_where_it_was(tmp_path: Path) -> None:
     resumed = compile_in_new_process(tmp_path / "a" / "run")
     whole = compile_in_new_process(tmp_path / "b" / "run")
 
-    assert killed.returncode == -signal.SIGKILL and 100 - 16 <= recorded <= 100  # 16 may be in flight
+    assert killed.returncode == -signal.SIGKILL
+    assert (
+        100 - 2 * 16 <= recorded <= 100
+    )  # 16 may be in flight, and as many answered in the pass of the loop that was killed
     sent, shipped = resumed.stdout.split()
     assert [str(int(sent) + recorded), shipped] == whole.stdout.split() and shipped == "compiled"
     assert (tmp_path / "a" / "run" / RESULT).read_bytes() == (tmp_path / "b" / "run" / RESULT).read_bytes()

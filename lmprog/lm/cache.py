@@ -261,7 +261,7 @@ class Cached:
             if self._shared is not None:
                 response = self._shared.put(key, self._role, self.name, request, response)
             response = self._log.put(key, self._role, self.name, request, response)
-        except Exception as error:  # noqa: BLE001  whose fault it is, is for those who wait to say
+        except (Exception, SystemExit) as error:  # noqa: BLE001  those who wait raise it
             for reply in self._landed(key, flight):
                 reply.set_exception(error)
         except BaseException:
