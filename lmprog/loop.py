@@ -4,6 +4,7 @@ Everything that may wait is async and runs on the background loop. A sync call h
 and blocks its own thread, so that sync programs work anywhere, in notebooks too.
 """
 
+import _thread
 import asyncio
 import contextlib
 import contextvars
@@ -51,7 +52,7 @@ class Workers:
         """Run `work` in a thread, in a copy of the caller's context. Called on the background loop only."""
         level = self._levels.get(depth)
         if level is None:
-            level = self._levels[depth] = _Level(self._threads, f"lmprog-{depth}")
+            level = self._levels[depth] = _Level(self._threads)
         return await level.run(work)
 
     def close(self) -> None:
@@ -67,8 +68,8 @@ _Job = tuple[asyncio.AbstractEventLoop, contextvars.Context, Callable[[], Any], 
 class _Level:
     """Threads, begun as work needs them. To and from them takes half as long as with a ThreadPoolExecutor."""
 
-    def __init__(self, most: int, name: str) -> None:
-        self._most, self._name = most, name
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._threads = self._unfinished = 0
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
 
@@ -78,7 +79,7 @@ class _Level:
         self._unfinished += 1
         if self._unfinished > self._threads < self._most:
             self._threads += 1
-            threading.Thread(target=self._do_jobs, name=self._name, daemon=True).start()
+            _thread.start_new_thread(self._do_jobs, ())  # `Thread.start` waits for the thread, and the loop with it
         self._jobs.put((home, contextvars.copy_context(), work, reply))
         return await reply
 

@@ -99,22 +99,23 @@ def test_calls_from_many_threads_run_side_by_side() -> None:
     assert found == [20] * 20
 
 
-async def run_in(workers: loop.Workers, depth: int = 0) -> list[str]:
-    """Run eight pieces of work that all wait for each other, and return the names of their threads."""
+async def run_in(workers: loop.Workers, depth: int = 0) -> list[int]:
+    """Run eight pieces of work that all wait for each other, and return their threads."""
     barrier = threading.Barrier(8, timeout=10)
 
-    def work() -> str:
+    def work() -> int:
         barrier.wait()
-        return threading.current_thread().name
+        return threading.get_ident()
 
     return await asyncio.gather(*(workers.run(work, depth) for _ in range(8)))
 
 
 def test_workers_begin_a_thread_for_each_piece_of_work_that_waits_and_use_it_again() -> None:
     with closing(loop.Workers(8)) as workers:
-        names = [loop.run(run_in(workers), instead="") for _ in range(3)]
+        rounds = [loop.run(run_in(workers), instead="") for _ in range(3)]
 
-    assert {name for round in names for name in round} == {"lmprog-0"}
+    assert len(set(rounds[0])) == 8
+    assert set(rounds[0]) == set(rounds[1]) == set(rounds[2])
 
 
 def test_workers_never_begin_more_threads_than_they_may() -> None:
@@ -136,6 +137,13 @@ def test_workers_never_begin_more_threads_than_they_may() -> None:
         loop.run(all_at_once(workers), instead="")
 
     assert most[0] == 3
+
+
+def test_a_level_of_nesting_has_threads_of_its_own() -> None:
+    with closing(loop.Workers(8)) as workers:
+        outer, inner = (set(loop.run(run_in(workers, depth), instead="")) for depth in (0, 1))
+
+    assert not outer & inner
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), StopIteration("mine")])
