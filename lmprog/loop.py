@@ -14,15 +14,19 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent import futures
 from contextlib import suppress
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from types import TracebackType
-from typing import Any, Generic, TypeVar, cast
+from types import FrameType, TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
 
 from lmprog.errors import LmprogError, ScopeError
 
 T = TypeVar("T")
+
+_signal: Any = import_module("_signal")
+"""Past the enums in which `signal` wraps these functions: they take longer than all else that a sync call adds."""
 
 DEFAULT_CONCURRENCY = 16
 CLEANUP_S = 30.0
@@ -114,37 +118,141 @@ class _Level:
             reply.set_exception(error)
 
 
-class _Background:
+class _Shared:
+    """The one event loop, which one thread at a time runs: its own as long as anybody elsewhere has a call under way,
+    or that of a caller who finds the loop idle. The latter spares a short call two changes of threads.
+    """
+
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.workers = Workers(DEFAULT_CONCURRENCY)
-        self.thread = threading.Thread(target=self.loop.run_forever, name="lmprog-loop", daemon=True)
-        self.thread.start()
+        self.runner: int | None = None
+        """The thread that runs the loop, by `ident`."""
+        self._calls = 0
+        """Those under way whose callers do not run the loop themselves."""
+        self._lock = threading.Lock()
+        self._wanted = threading.Semaphore(0)
+        self._thread: threading.Thread | None = None
+
+    def submit(self, call: "_Call[Any]") -> None:
+        """Begin a call for somebody who waits elsewhere."""
+        with self._lock:
+            self._calls += 1
+            if self.runner is None:
+                self._hand_over()
+        self.loop.call_soon_threadsafe(call.start, self.loop)
+
+    def ended(self) -> None:
+        """Called on the loop at the end of each call submitted."""
+        with self._lock:
+            self._calls -= 1
+            if not self._calls and self._thread is not None and self.runner == self._thread.ident:
+                self.loop.call_soon(self.loop.stop)
+
+    def run_until_over(self, call: "_Call[Any]") -> bool:
+        """Run the loop in this thread until a call is over, unless the loop runs already, or this thread runs another.
+        Tell whether it did.
+        """
+        if asyncio._get_running_loop() is not None:  # pyright: ignore[reportPrivateUsage]
+            return False
+        with _Interrupts(self.loop) as interrupts:
+            if not self._borrowed():
+                return False
+            try:
+                call.start(self.loop)
+                while not (call.over or interrupts.raised):
+                    self.loop.run_forever()
+            finally:
+                self._give_back()
+        return True
+
+    def _borrowed(self) -> bool:
+        with self._lock:
+            if self.runner is not None:
+                return False
+            self.runner = threading.get_ident()
+            return True
+
+    def _give_back(self) -> None:
+        with self._lock:
+            self.runner = None
+            if self._calls:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="lmprog-loop", daemon=True)
+            self._thread.start()
+        self.runner = self._thread.ident
+        self._wanted.release()
+
+    def _run(self) -> None:
+        while self._wanted.acquire():
+            while not self._idle():
+                self.loop.run_forever()
+
+    def _idle(self) -> bool:
+        with self._lock:
+            if self._calls:
+                return False
+            self.runner = None
+            return True
+
+
+class _Interrupts:
+    """While the main thread runs the loop, what Ctrl-C raises stops the loop and is raised then, not amid some task."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._before: Any = None
+        self.raised: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        if threading.get_ident() == threading.main_thread().ident:
+            self._before = _signal.getsignal(_signal.SIGINT)
+            if callable(self._before):
+                _signal.signal(_signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if callable(self._before) and _signal.getsignal(_signal.SIGINT) == self._note:
+            _signal.signal(_signal.SIGINT, self._before)
+        if self.raised is not None:
+            raise self.raised
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self._before(number, frame)
+        except BaseException as raised:  # noqa: BLE001  it is raised when the loop has stopped
+            self.raised = raised
+            self._loop.call_soon_threadsafe(self._loop.stop)
 
 
 class _Call(Generic[T]):
-    """A coroutine that runs on the background loop for somebody elsewhere, whom `tell` wakes when it has ended.
+    """A coroutine that runs on the shared loop for somebody whom `tell` tells that it has ended.
 
     To wait on a bare lock takes half the time of a future that several threads share.
     """
 
-    __slots__ = ("_coroutine", "_error", "_result", "_task", "_tell")
+    __slots__ = ("_coroutine", "_error", "_result", "_task", "_tell", "over")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], tell: Callable[[], None]) -> None:
         self._coroutine, self._tell = coroutine, tell
         self._task: asyncio.Task[None] | None = None
         self._result: T | None = None
         self._error: BaseException | None = None
+        self.over = False
 
-    def start(self) -> None:
-        """Called on the background loop, in a copy of the caller's context."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Called by the thread that runs the loop, in the caller's context or a copy of it."""
+        self._task = loop.create_task(self._run())
 
     async def _run(self) -> None:
         try:
             self._result = await self._coroutine
         except BaseException as error:  # noqa: BLE001  the caller raises it; SystemExit would end the loop
             self._error = error
+        self.over = True
         self._tell()  # here rather than in a callback, which would come a pass of the loop later
 
     def cancel(self) -> None:
@@ -162,80 +270,134 @@ class _Call(Generic[T]):
 
 
 _lock = threading.Lock()
-_background: _Background | None = None
+_shared: _Shared | None = None
 
 
 def _forget() -> None:
-    global _background, _lock
-    _background, _lock = None, threading.Lock()  # another thread may have held the lock when the process was forked
+    global _shared, _lock
+    _shared, _lock = None, threading.Lock()  # another thread may have held the lock when the process was forked
 
 
 if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget)  # a forked child has no thread: it starts its own at first use
+    os.register_at_fork(
+        after_in_child=_forget
+    )  # a forked child has no thread of ours: it makes its own loop at first use
 
 
-def _started() -> _Background:
-    global _background
-    if _background is not None:
-        return _background
+def _made() -> _Shared:
+    global _shared
+    if _shared is not None:
+        return _shared
     with _lock:
-        if _background is None:
-            _background = _Background()
-        return _background
+        if _shared is None:
+            _shared = _Shared()
+        return _shared
 
 
 def default_workers() -> Workers:
     """Return the threads used outside evaluations."""
-    return _started().workers
+    return _made().workers
 
 
 def on_loop() -> bool:
-    """Tell whether the caller runs on the background loop."""
-    background = _background
-    return background is not None and threading.get_ident() == background.thread.ident
+    """Tell whether the caller runs on the shared loop."""
+    return _shared is not None and threading.get_ident() == _shared.runner
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
-    """Run a coroutine on the background loop and wait. On that loop itself: ScopeError naming what to write `instead`."""
+    """Run a coroutine on the loop's own thread and wait. On the loop itself: ScopeError naming what to write `instead`."""
+    _refuse_on_loop(coroutine, instead)
+    shared, ended = _made(), threading.Lock()
+    ended.acquire()
+
+    def tell() -> None:
+        shared.ended()
+        ended.release()
+
+    call = _Call(coroutine, tell)
+    try:
+        shared.submit(call)
+        ended.acquire()
+    except BaseException:
+        _leave(shared, call)
+        raise
+    return _outcome(call)
+
+
+def run_here(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
+    """Run a coroutine as `run` does, in this thread if nobody else runs the loop: for what may take no longer than a
+    change of threads does.
+    """
+    _refuse_on_loop(coroutine, instead)
+    shared = _made()
+    call = _Call(coroutine, shared.loop.stop)
+    try:
+        if not shared.run_until_over(call):
+            return run(coroutine, instead=instead)
+    except BaseException:
+        _leave(shared, call)
+        raise
+    return _outcome(call)
+
+
+def _refuse_on_loop(coroutine: Coroutine[Any, Any, T], instead: str) -> None:
     if on_loop():
         coroutine.close()
         raise ScopeError(
             f"a sync call was made inside async code that lmprog runs, where it would wait for itself. Write `{instead}`."
         )
-    background, ended = _started().loop, threading.Lock()
-    ended.acquire()
-    call = _Call(coroutine, ended.release)
-    background.call_soon_threadsafe(call.start)
+
+
+def _outcome(call: _Call[T]) -> T:
+    """Return or raise what came of a call, in the form in which it concerns its caller."""
     try:
-        ended.acquire()
         return call.outcome()
     except asyncio.CancelledError:
         raise futures.CancelledError from None  # an Exception: it is not this thread that was cancelled
     except LmprogError as error:
         raise without_internals(error)  # noqa: B904  (it is the same error)
-    except (KeyboardInterrupt, SystemExit):
-        background.call_soon_threadsafe(call.cancel)
-        _wait_for_cleanup()
-        raise
+
+
+def _leave(shared: _Shared, call: _Call[Any]) -> None:
+    """End a call whose caller was interrupted, and wait until it has saved what it has.
+
+    The loop then has no task left that is being cancelled, so that open files are closed in order.
+    """
+    shared.loop.call_soon_threadsafe(call.cancel)
+
+    async def settle() -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and task.cancelling()]
+        await asyncio.wait(tasks, timeout=CLEANUP_S) if tasks else None
+
+    ended = threading.Lock()
+    ended.acquire()
+
+    def tell() -> None:
+        shared.ended()
+        ended.release()
+
+    shared.submit(_Call(settle(), tell))
+    ended.acquire(timeout=CLEANUP_S + 1)
 
 
 async def hop(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await a coroutine on the background loop, from whichever loop the caller runs on."""
+    """Await a coroutine on the shared loop, from whichever loop the caller runs on."""
     if on_loop():
         return await coroutine
-    background, here = _started().loop, asyncio.get_running_loop()
+    shared, here = _made(), asyncio.get_running_loop()
     ended: asyncio.Future[None] = here.create_future()
 
     def tell() -> None:
+        shared.ended()
         with suppress(RuntimeError):  # the caller's loop is closed: nobody waits any more
             here.call_soon_threadsafe(_wake, ended)
 
     call = _Call(coroutine, tell)
-    background.call_soon_threadsafe(call.start)
+    shared.submit(call)
     try:
         await ended
     except asyncio.CancelledError:
-        background.call_soon_threadsafe(call.cancel)
+        shared.loop.call_soon_threadsafe(call.cancel)
         raise
     try:
         return call.outcome()
@@ -327,13 +489,3 @@ def _users_frames(trace: TracebackType | None) -> TracebackType | None:
     for part in reversed(kept):
         rest = TracebackType(rest, part.tb_frame, part.tb_lasti, part.tb_lineno)
     return rest
-
-
-def _wait_for_cleanup() -> None:
-    """Wait until the loop has no task left that is being cancelled, so that open files are closed in order."""
-
-    async def settle() -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and task.cancelling()]
-        await asyncio.wait(tasks, timeout=CLEANUP_S) if tasks else None
-
-    asyncio.run_coroutine_threadsafe(settle(), _started().loop).result(timeout=CLEANUP_S + 1)

@@ -64,7 +64,7 @@ class Module:
             )
         forward = getattr(self, "forward", None)
         if forward is None:
-            return loop.run(self._acall(*args, **kwargs), instead="await program.acall(...)")
+            return loop.run_here(self._acall(*args, **kwargs), instead="await program.acall(...)")
         with _entered(self):
             return forward(*args, **kwargs)
 

@@ -100,7 +100,7 @@ class Predict(Generic[P, S_co]):
 
     def __call__(self, /, *args: P.args, **inputs: P.kwargs) -> S_co:
         """Return the signature with its outputs filled. In async code write `await predictor.acall(...)`."""
-        return loop.run(self._answer(args, inputs), instead="await predictor.acall(...)")
+        return loop.run_here(self._answer(args, inputs), instead="await predictor.acall(...)")
 
     async def acall(self, /, *args: P.args, **inputs: P.kwargs) -> S_co:
         """Return the signature with its outputs filled."""

@@ -4,9 +4,9 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
@@ -30,11 +30,13 @@ _HELD_AT_MOST = 10_000
 _log = logging.getLogger("lmprog.lm")
 
 _CREATE = (
-    "CREATE TABLE IF NOT EXISTS calls (key TEXT PRIMARY KEY, role TEXT NOT NULL, lm TEXT NOT NULL, "
+    "CREATE TABLE IF NOT EXISTS calls (key TEXT NOT NULL, role TEXT NOT NULL, lm TEXT NOT NULL, "
     "request TEXT NOT NULL, response TEXT NOT NULL) STRICT",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
+_INDEX = "CREATE UNIQUE INDEX IF NOT EXISTS calls_by_key ON calls (key)"
+"""For a file that several processes write to. With one, the keys are in memory: an index would take half of each write."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,8 +60,10 @@ class CallLog:
         self.flights: dict[str, _Flight] = {}
         """The calls under way, by key, for all layers that share the log."""
         self._held: dict[str, Response] = {}
-        self._known: set[str] | None = None
-        """All keys in the file, where no other process adds to them."""
+        self._known: dict[str, int] | None = None
+        """The row of each key in the file, where no other process adds to them."""
+        self._when_kept: list[Callable[[], None]] | None = None
+        """What waits for the end of the loop's pass, where replies of this pass are to be written."""
         self._failed: sqlite3.Error | None = None
         self._closed = False
         if path is None:
@@ -71,7 +75,9 @@ class CallLog:
         try:
             self._prepare()
             if alone:
-                self._known = {key for (key,) in self._execute("SELECT key FROM calls")}
+                self._known = dict(cast("Iterable[tuple[str, int]]", self._execute("SELECT key, rowid FROM calls")))
+            else:
+                self._execute(_INDEX)
         except BaseException:
             self._db.close()
             raise
@@ -81,9 +87,14 @@ class CallLog:
         held = self._held.get(key)
         if held is not None:
             return held if held.recorded else self._hold(key, replace(held, recorded=True))
-        if self._path is None or (self._known is not None and key not in self._known):
+        if self._path is None:
             return None
-        row = self._execute("SELECT response FROM calls WHERE key = ?", key).fetchone()
+        if self._known is None:
+            row = self._execute("SELECT response FROM calls WHERE key = ?", key).fetchone()
+        elif key in self._known:
+            row = self._execute("SELECT response FROM calls WHERE rowid = ?", self._known[key]).fetchone()
+        else:
+            return None
         try:
             return None if row is None else self._hold(key, _response(row[0]))
         except (ValueError, TypeError) as error:
@@ -92,24 +103,33 @@ class CallLog:
     def put(self, key: str, role: Role, lm_name: str, request: Request, response: Response) -> Response:
         """Record a reply and return the one recorded: another process may have been first.
 
-        On an event loop, the replies of one pass of the loop are committed together at its end, before the tasks
-        that wait for them go on: a commit each would cost more than all the rest of a call.
+        On an event loop, the replies of one pass of the loop are committed together at its end: a commit each would cost
+        more than all the rest of a call. `when_kept` says when.
         """
         if self._failed is not None:
             raise self._unusable(self._failed)
         if key in self._held:
             return self._held[key]
-        if self._path is not None:
-            if (
-                not self._db.in_transaction and len(self.flights) != 1
-            ):  # with one call there is nothing to commit it with
-                self._begin()
-            row = (key, role, lm_name, _request_text(request), _response_text(response))
-            if not self._execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", *row).rowcount:
-                return self.get(key) or response
-            if self._known is not None:
-                self._known.add(key)
+        if self._when_kept is None and len(self.flights) != 1:  # with one call there is nothing to commit it with
+            self._begin()
+        if self._path is None:
+            return self._hold(key, response)
+        if self._known is not None and key in self._known:
+            return self.get(key) or response
+        row = (key, role, lm_name, _request_text(request), _response_text(response))
+        written = self._execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", *row)
+        if not written.rowcount:
+            return self.get(key) or response
+        if self._known is not None:
+            self._known[key] = cast("int", written.lastrowid)
         return self._hold(key, response)
+
+    def when_kept(self, do: Callable[[], None]) -> None:
+        """Do something once what was put is committed. Calls that got a slot meanwhile are then on their way."""
+        if self._when_kept is None:
+            do()
+        else:
+            self._when_kept.append(do)
 
     def __len__(self) -> int:
         """Return how many replies are recorded."""
@@ -169,20 +189,26 @@ class CallLog:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             return  # off the loop, SQLite commits each statement by itself
-        self._execute("BEGIN")
+        if self._path is not None:
+            self._execute("BEGIN")
+        self._when_kept = []
         loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         """Commit. No call waits for this one, so that a full disk is told by the next `put`."""
         try:
-            self._db.commit()
+            if self._path is not None:
+                self._db.commit()
         except sqlite3.Error as error:
             self._failed = error
+        waiting, self._when_kept = self._when_kept or (), None
+        for do in waiting:
+            do()
 
     def _number(self, sql: str) -> int:
         return cast("int", self._execute(sql).fetchone()[0])
 
-    def _execute(self, sql: str, *values: str) -> sqlite3.Cursor:
+    def _execute(self, sql: str, *values: str | int) -> sqlite3.Cursor:
         try:
             return self._db.execute(sql, values)
         except sqlite3.Error as error:
@@ -269,8 +295,11 @@ class Cached:
                 reply.cancel()
             raise
         else:
-            for reply in self._landed(key, flight):
-                reply.set_result(response)
+            self._log.when_kept(partial(self._hand_over, key, flight, response))
+
+    def _hand_over(self, key: str, flight: _Flight, response: Response) -> None:
+        for reply in self._landed(key, flight):
+            reply.set_result(response)
 
     def _landed(self, key: str, flight: _Flight) -> "list[asyncio.Future[Response]]":
         if self._log.flights.get(key) is flight:
