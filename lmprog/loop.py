@@ -159,7 +159,7 @@ class _Shared:
             if not self._borrowed():
                 return False
             try:
-                call.start(self.loop)
+                self.loop.call_soon(call.start, self.loop)  # after what came in meanwhile: that a server hung up, say
                 while not (call.over or interrupts.raised):
                     self.loop.run_forever()
             finally:
@@ -332,12 +332,11 @@ def run_here(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
     shared = _made()
     call = _Call(coroutine, shared.loop.stop)
     try:
-        if not shared.run_until_over(call):
-            return run(coroutine, instead=instead)
+        ran = shared.run_until_over(call)
     except BaseException:
         _leave(shared, call)
         raise
-    return _outcome(call)
+    return _outcome(call) if ran else run(coroutine, instead=instead)
 
 
 def _refuse_on_loop(coroutine: Coroutine[Any, Any, T], instead: str) -> None:

@@ -1,6 +1,7 @@
 """An evaluation runs rows at once, tells one row's failure from a broken run, and leaves nothing behind."""
 
 import asyncio
+import gc
 import random
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 import lmprog as lp
 from lmprog import loop
+from lmprog.evaluation import OBJECTS_IN_FLIGHT
 from lmprog.metrics import Metric
 from lmprog.scope import Step
 from lmprog.testing import Answer, Asked, ScriptedLM
@@ -442,3 +444,23 @@ def test_the_threads_of_an_evaluation_are_given_back() -> None:
     while threads() > before + 1 and time.monotonic() < deadline:  # one more where the loop began here
         time.sleep(0.01)
     assert threads() <= before + 1
+
+
+# Python's garbage collection
+
+
+@pytest.mark.parametrize(("users", "inside"), [(700, OBJECTS_IN_FLIGHT), (50_000, 50_000), (0, 0)])
+def test_garbage_is_looked_for_seldom_while_rows_run_unless_the_user_has_a_say_in_it(users: int, inside: int) -> None:
+    seen: set[int] = set()
+
+    def metric(row: Any, prediction: Any) -> bool:
+        seen.add(gc.get_threshold()[0])
+        return True
+
+    before = gc.get_threshold()
+    gc.set_threshold(users, *before[1:])
+    try:
+        lp.evaluate(Sync(), ROWS, metric, lm=ScriptedLM(lambda asked: {"answer": "a"}))
+        assert (seen, gc.get_threshold()[0]) == ({inside}, users)
+    finally:
+        gc.set_threshold(*before)

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import signal
 import threading
-from concurrent.futures import CancelledError
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -212,3 +214,130 @@ def test_the_first_failure_ends_a_crowd_and_what_has_not_begun_never_does() -> N
 
     assert begun == [0, 1, 2, 3, 4, 5]
     assert sorted(ended) == begun
+
+
+# Who runs the loop
+
+
+async def thread() -> int:
+    await asyncio.sleep(0)
+    return threading.get_ident()
+
+
+def wait_for_idle_loop() -> None:
+    """Wait until the loop's own thread has left it, which takes a moment after the last call."""
+    assert any(loop.run_here(thread(), instead="") == threading.get_ident() for _ in range(1000))
+
+
+def test_a_short_call_runs_in_its_callers_thread_and_a_long_one_does_not() -> None:
+    wait_for_idle_loop()
+    assert loop.run(thread(), instead="") != threading.get_ident()
+    wait_for_idle_loop()
+
+
+def test_in_a_thread_that_runs_a_loop_of_its_own_a_sync_call_runs_elsewhere() -> None:
+    async def notebook() -> int:
+        return loop.run_here(thread(), instead="")
+
+    assert asyncio.run(notebook()) != threading.get_ident()
+
+
+def test_a_short_call_joins_those_under_way() -> None:
+    begun, end = threading.Event(), asyncio.Event()
+
+    async def stay() -> int:
+        begun.set()
+        await end.wait()
+        return threading.get_ident()
+
+    async def free() -> int:
+        end.set()
+        return threading.get_ident()
+
+    with ThreadPoolExecutor() as pool:
+        staying = pool.submit(loop.run, stay(), instead="")
+        assert begun.wait(10)
+
+        assert loop.run_here(free(), instead="") == staying.result(10) != threading.get_ident()
+
+
+def test_who_leaves_the_loop_hands_it_to_those_who_still_wait() -> None:
+    begun, end = threading.Event(), asyncio.Event()
+
+    async def lead() -> None:
+        begun.set()
+        await asyncio.sleep(0.05)
+
+    async def follow() -> str:
+        end.set()
+        await asyncio.sleep(0.2)
+        return "followed"
+
+    with ThreadPoolExecutor() as pool:
+        leading = pool.submit(loop.run_here, lead(), instead="")
+        assert begun.wait(10)
+        following = pool.submit(loop.run, follow(), instead="")
+
+        leading.result(10)
+        assert not following.done()
+        assert following.result(10) == "followed"
+
+
+def test_short_and_long_calls_of_many_threads_all_end() -> None:
+    def call(way: int, number: int) -> int:
+        match way:
+            case 0:
+                return loop.run_here(twice(number), instead="")
+            case 1:
+                return loop.run(twice(number), instead="")
+            case _:
+                return asyncio.run(loop.hop(twice(number)))
+
+    def calls(thread: int) -> int:
+        return sum(call((thread + i) % 3, i) for i in range(120))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(calls, range(8), timeout=60)) == [2 * sum(range(120))] * 8
+
+
+@pytest.mark.parametrize("way", [loop.run_here, loop.run])
+def test_ctrl_c_ends_a_call_in_order_and_the_next_one_works(way: Callable[..., None]) -> None:
+    happened: list[str] = []
+
+    async def interrupted() -> None:
+        try:
+            main = threading.main_thread().ident
+            threading.Timer(0.05, signal.pthread_kill, (main, signal.SIGINT)).start()
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+            happened.append("saved")
+            raise
+
+    before = signal.getsignal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        way(interrupted(), instead="")
+
+    assert happened == ["saved"]
+    assert signal.getsignal(signal.SIGINT) is before
+    assert loop.run_here(twice(21), instead="") == 42
+
+
+def test_ctrl_c_amid_a_task_is_raised_to_the_caller_and_not_in_the_task() -> None:
+    happened: list[str] = []
+
+    async def at_work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        happened.append("went on")
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            happened.append("cancelled")
+            raise
+
+    wait_for_idle_loop()
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_here(at_work(), instead="")
+
+    assert happened == ["went on", "cancelled"]

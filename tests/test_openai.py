@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
@@ -798,6 +799,18 @@ def test_a_call_that_is_cancelled_closes_its_connection_and_the_next_one_works(s
     assert (server.counts.abandoned, server.counts.in_flight) == (8, 0)
 
 
+def test_a_connection_that_the_server_closed_between_two_sync_calls_costs_no_attempt(server: Server) -> None:
+    server.set(scenes=[Scene(cut=10**6)])
+    predictor = lp.Predict("q -> a")
+
+    with lp.using(lm=client(server)):
+        predictor(q="one")
+        time.sleep(0.1)
+        predictor(q="two")
+
+    assert server.counts.total == 2
+
+
 def test_it_can_be_asked_from_any_event_loop(server: Server) -> None:
     lm = client(server)
 
@@ -813,12 +826,14 @@ def script(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-def test_nothing_is_left_open_at_exit(server: Server) -> None:
-    code = """
+@pytest.mark.parametrize("call", ["asyncio.run(five())", "[lp.Predict('q -> a')(q=str(i)) for i in range(5)]"])
+def test_nothing_is_left_open_at_exit(server: Server, call: str) -> None:
+    code = f"""
         import asyncio, sys, lmprog as lp
         lm = lp.OpenAI("m", base_url=sys.argv[1])
-        async def calls(): return await asyncio.gather(*(lm(lp.Request((lp.Message("user", str(i)),))) for i in range(5)))
-        print(len(asyncio.run(calls())))
+        lp.configure(lm=lm)
+        async def five(): return await asyncio.gather(*(lm(lp.Request((lp.Message("user", str(i)),))) for i in range(5)))
+        print(len({call}))
     """
 
     done = script(code, server.url)

@@ -17,6 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import truststore
 
+from lmprog import loop
 from lmprog.errors import LMError, UnavailableError
 from lmprog.lm.wire import Answer
 from lmprog.secrets import keep_secret, redact
@@ -141,7 +142,11 @@ def _said(error: BaseException) -> str:
 @atexit.register
 def _close() -> None:
     """Close the connections at exit, so that servers see them end and Python warns of nothing."""
-    if _pool is not None and _pool.loop.is_running():
+    if _pool is None or _pool.loop.is_closed():
+        return
+    if not _pool.loop.is_running():
+        loop.run_here(_pool.session.close(), instead="")
+    else:
         closing = asyncio.run_coroutine_threadsafe(_pool.session.close(), _pool.loop)
         closing.exception(timeout=CLOSING_S)
 
