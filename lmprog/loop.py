@@ -229,10 +229,7 @@ class _Interrupts:
 
 
 class _Call(Generic[T]):
-    """A coroutine that runs on the shared loop for somebody whom `tell` tells that it has ended.
-
-    To wait on a bare lock takes half the time of a future that several threads share.
-    """
+    """A coroutine that runs on the shared loop for somebody whom `tell` tells that it has ended."""
 
     __slots__ = ("_coroutine", "_error", "_result", "_task", "_tell", "over")
 
@@ -279,9 +276,7 @@ def _forget() -> None:
 
 
 if sys.platform != "win32":
-    os.register_at_fork(
-        after_in_child=_forget
-    )  # a forked child has no thread of ours: it makes its own loop at first use
+    os.register_at_fork(after_in_child=_forget)  # a forked child has no thread of ours, and makes a loop of its own
 
 
 def _made() -> _Shared:
@@ -307,16 +302,9 @@ def on_loop() -> bool:
 def run(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
     """Run a coroutine on the loop's own thread and wait. On the loop itself: ScopeError naming what to write `instead`."""
     _refuse_on_loop(coroutine, instead)
-    shared, ended = _made(), threading.Lock()
-    ended.acquire()
-
-    def tell() -> None:
-        shared.ended()
-        ended.release()
-
-    call = _Call(coroutine, tell)
+    shared = _made()
+    call, ended = _begun(shared, coroutine)
     try:
-        shared.submit(call)
         ended.acquire()
     except BaseException:
         _leave(shared, call)
@@ -337,6 +325,28 @@ def run_here(coroutine: Coroutine[Any, Any, T], *, instead: str) -> T:
         _leave(shared, call)
         raise
     return _outcome(call) if ran else run(coroutine, instead=instead)
+
+
+def finish(coroutine: Coroutine[Any, Any, object], timeout_s: float) -> None:
+    """Run what there is to do at an end, for so long at most if the loop does not come to it; what it raises is lost."""
+    shared = _made()
+    if not shared.run_until_over(_Call(coroutine, shared.loop.stop)):
+        _, ended = _begun(shared, coroutine)
+        ended.acquire(timeout=timeout_s)
+
+
+def _begun(shared: _Shared, coroutine: Coroutine[Any, Any, T]) -> tuple[_Call[T], threading.Lock]:
+    """Return a call that runs elsewhere, and a lock to wait for its end: half the time of a future that threads share."""
+    ended = threading.Lock()
+    ended.acquire()
+
+    def tell() -> None:
+        shared.ended()
+        ended.release()
+
+    call = _Call(coroutine, tell)
+    shared.submit(call)
+    return call, ended
 
 
 def _refuse_on_loop(coroutine: Coroutine[Any, Any, T], instead: str) -> None:
@@ -368,15 +378,7 @@ def _leave(shared: _Shared, call: _Call[Any]) -> None:
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and task.cancelling()]
         await asyncio.wait(tasks, timeout=CLEANUP_S) if tasks else None
 
-    ended = threading.Lock()
-    ended.acquire()
-
-    def tell() -> None:
-        shared.ended()
-        ended.release()
-
-    shared.submit(_Call(settle(), tell))
-    ended.acquire(timeout=CLEANUP_S + 1)
+    finish(settle(), CLEANUP_S + 1)
 
 
 async def hop(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -101,6 +101,8 @@ def takes_trace(metric: Metric) -> bool:
 
 def to_score(value: object, row: Row, prediction: object) -> Score:
     """Return what a metric returned as a Score, or raise MetricError with the row."""
+    if type(value) in (bool, float) and 0 <= cast("float", value) <= 1:  # as nearly all are
+        return Score(float(cast("float", value)))
     score = value if isinstance(value, Score) else Score(cast("float", value))
     number = _plain(score.value)
     if not isinstance(number, Real) or not 0 <= float(number) <= 1:  # NaN is not

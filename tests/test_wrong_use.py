@@ -231,7 +231,7 @@ def test_the_traceback_of_an_error_shows_the_user_s_code_and_the_call_into_lmpro
     with pytest.raises(lp.MetricError) as raised:
         lp.compile(Adder(), train=rows(), metric=broken, lm=scripted, run_dir=tmp_path / "run")
 
-    assert files_in(raised.value) == [Path(__file__).name, "compiler.py", "loop.py"]
+    assert files_in(raised.value) == [Path(__file__).name, "compiler.py", "loop.py", "loop.py"]
     assert isinstance(raised.value.__cause__, KeyError)
     assert files_in(raised.value.__cause__) == [Path(__file__).name]
 
@@ -261,7 +261,7 @@ def test_the_user_s_frames_in_the_middle_stay() -> None:
 
     frames = [frame.name for frame in traceback.extract_tb(raised.value.__traceback__)]
     assert frames[-1] == "aforward"
-    assert len(frames) == 4
+    assert frames[1:-1] == ["__call__", "run_here", "_outcome"]
 
 
 def test_all_of_a_traceback_is_shown_on_demand(

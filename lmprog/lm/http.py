@@ -1,6 +1,5 @@
 """HTTP to providers: one pool of connections for the process, on lmprog's event loop."""
 
-import asyncio
 import atexit
 import os
 import ssl
@@ -84,7 +83,6 @@ class _Connector(aiohttp.TCPConnector):
 class _Pool:
     session: aiohttp.ClientSession
     connector: _Connector
-    loop: asyncio.AbstractEventLoop
 
 
 _pool: _Pool | None = None
@@ -98,7 +96,7 @@ def _opened() -> aiohttp.ClientSession:
             limit=0, keepalive_timeout=KEPT_S, ssl=_trust()
         )  # no limit: slots are the layers' business
         session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        _pool = _Pool(session, connector, asyncio.get_running_loop())
+        _pool = _Pool(session, connector)
     return _pool.session
 
 
@@ -142,13 +140,8 @@ def _said(error: BaseException) -> str:
 @atexit.register
 def _close() -> None:
     """Close the connections at exit, so that servers see them end and Python warns of nothing."""
-    if _pool is None or _pool.loop.is_closed():
-        return
-    if not _pool.loop.is_running():
-        loop.run_here(_pool.session.close(), instead="")
-    else:
-        closing = asyncio.run_coroutine_threadsafe(_pool.session.close(), _pool.loop)
-        closing.exception(timeout=CLOSING_S)
+    if _pool is not None:
+        loop.finish(_pool.session.close(), CLOSING_S)
 
 
 def _leave_to_parent() -> None:

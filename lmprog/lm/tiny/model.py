@@ -3,7 +3,8 @@
 Every row (one token of one sequence) is computed by the same instructions wherever it stands: matrix products
 run on zero-padded tiles of a fixed number of rows, all else works row by row. So a token's numbers depend on its own
 sequence alone, and never on what else is in the batch. A product of as many rows as happen to be there would
-not do: BLAS picks another kernel, with another order of additions, for another shape.
+not do: BLAS picks another kernel, with another order of additions, for another shape. On some processors BLAS
+rounds a row by its place in the tile as well: there the last bit of a number may differ, 1e-6 of a logit.
 """
 
 import json
