@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lmprog.lm.tiny.attention import Part, Prefix, attend, attend_own, attend_prefix, bucket, causal, finished, first
-from lmprog.lm.tiny.model import READING_TILE, WRITING_TILE, Floats, Ints, Model
+from lmprog.lm.tiny.model import Floats, Ints, Model
 
 PREFIXES_AT_MOST_BYTES = 64 * 2**20
 """Memory for prefixes that may be used again; one of 300 tokens takes 2.8 MB."""
@@ -166,11 +166,11 @@ class Batch:
         groups = _by_prefix([w.prefix for w in writings], [1] * len(writings))
         x = self._model.embed(np.array([w.written[-1] for w in writings]))
         for number, layer in enumerate(self._model.layers):
-            queries, keys, values = self._model.project(layer, x, positions, WRITING_TILE)
+            queries, keys, values = self._model.project(layer, x, positions, self._model.writing_tile)
             parts = [f.attend(number, queries[s], keys[s], values[s]) for f, s in zip(shelves, some, strict=True)]
-            attended = _merged(Part.joined(parts), queries, groups, number, WRITING_TILE)
-            x = self._model.close(layer, x, attended, WRITING_TILE)
-        _write(writings, self._model.logits(x, WRITING_TILE))
+            attended = _merged(Part.joined(parts), queries, groups, number, self._model.writing_tile)
+            x = self._model.close(layer, x, attended, self._model.writing_tile)
+        _write(writings, self._model.logits(x, self._model.writing_tile))
         self._widen()
 
     def remove(self, writings: set[Writing]) -> None:
@@ -198,11 +198,11 @@ class Batch:
         groups = _by_prefix([w.prefix for w in writings], lengths)
         x = self._model.embed(np.concatenate([w.own for w in writings]))
         for number, layer in enumerate(self._model.layers):
-            queries, keys, values = self._model.project(layer, x, positions, READING_TILE)
+            queries, keys, values = self._model.project(layer, x, positions, self._model.reading_tile)
             own = _read_own(number, padded, queries, keys, values)
-            attended = _merged(own, queries, groups, number, READING_TILE)
-            x = self._model.close(layer, x, attended, READING_TILE)
-        return self._model.logits(x[ends - 1], WRITING_TILE), padded
+            attended = _merged(own, queries, groups, number, self._model.reading_tile)
+            x = self._model.close(layer, x, attended, self._model.reading_tile)
+        return self._model.logits(x[ends - 1], self._model.writing_tile), padded
 
     def _padded(self, lengths: Sequence[int]) -> list[_Padded]:
         by_width: defaultdict[int, list[int]] = defaultdict(list)

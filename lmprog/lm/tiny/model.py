@@ -4,10 +4,11 @@ Every row (one token of one sequence) is computed by the same instructions where
 run on zero-padded tiles of a fixed number of rows, all else works row by row. So a token's numbers depend on its own
 sequence alone, and never on what else is in the batch. A product of as many rows as happen to be there would
 not do: BLAS picks another kernel, with another order of additions, for another shape. On some processors BLAS
-rounds a row by its place in the tile as well: there the last bit of a number may differ, 1e-6 of a logit.
+adds by a row's place in the tile, too, unless the tile is small: the largest is taken that is safe on this one.
 """
 
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
+from lmprog.lm.tiny.blas import one_blas_thread
+
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
 WEIGHTS_FILE = "model.safetensors"
 
-READING_TILE = 64
+READING_TILES = (64, 32, 16, 8, 4)
 """Rows of one product while prompts are read: many rows at once."""
-WRITING_TILE = 16
+WRITING_TILES = (16, 8, 4)
 """Rows of one product while a token of each sequence is written: a few rows. One row costs as much as 16."""
 
 
@@ -55,6 +58,10 @@ class Layer:
     gate_up: Floats
     down: Floats
 
+    def matrices(self) -> tuple[Floats, ...]:
+        """Return the four."""
+        return self.qkv, self.out, self.gate_up, self.down
+
 
 class Model:
     """Weights, and what is computed for each row apart from attention. Safe to use from several threads."""
@@ -69,6 +76,9 @@ class Model:
         self._embedding = weights["model.embed_tokens.weight"]
         self._unembedding = _transposed(self._embedding * weights["model.norm.weight"])
         self._cos, self._sin = _rotations(self.shape)
+        matrices = [*self.layers[0].matrices(), self._unembedding, *_attended(self.shape)]
+        self.reading_tile = _safe(READING_TILES, matrices)
+        self.writing_tile = _safe(WRITING_TILES, matrices)
 
     def embed(self, tokens: Ints) -> Floats:
         """Return (rows, width)."""
@@ -122,6 +132,28 @@ def product(x: Floats, matrix: Floats, tile: int) -> Floats:
         x = np.concatenate([x, np.zeros((missing, x.shape[1]), np.float32)])
     tiles: Floats = np.matmul(x.reshape(-1, tile, x.shape[1]), matrix)
     return tiles.reshape(rows + missing, -1)[:rows]
+
+
+def steady(tile: int, matrix: Floats) -> bool:
+    """Tell whether a row's product with a matrix is the same bits at every place of a tile."""
+    row = np.random.default_rng(0).standard_normal((1, len(matrix)), np.float32)
+    rows = product(np.repeat(row, tile, axis=0), matrix, tile)
+    return bool((rows == rows[0]).all())
+
+
+def _safe(tiles: Sequence[int], matrices: Iterable[Floats]) -> int:
+    """Return the first tile that is steady with all; else the last one."""
+    matrices = list(matrices)
+    with one_blas_thread():
+        return next((tile for tile in tiles if all(steady(tile, matrix) for matrix in matrices)), tiles[-1])
+
+
+def _attended(shape: Shape) -> Iterator[Floats]:
+    """Return keys and values such as queries and weights are multiplied by, of prefixes of a few lengths."""
+    for length in (33, 100, 256, 301):
+        keys = np.random.default_rng(length).standard_normal((length, shape.head_width), np.float32)
+        yield keys.T
+        yield keys
 
 
 def read_shape(config: dict[str, Any]) -> Shape:
