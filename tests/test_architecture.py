@@ -26,7 +26,7 @@ FLOORS = [  # bottom first; a module imports from floors below, or sideways wher
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
 SIDE = {"testing"}  # shipped checks: may use anything, and only tests use them
 FACADE = ROOT / "lmprog" / "__init__.py"
-HEAVY_ROOMS = {"optimizers/train", "lmprog/lm/local.py", "lmprog/lm/tiny/train.py"}
+HEAVY_ROOMS = {"optimizers/train", "lmprog/lm/local.py", "lmprog/lm/tiny/training"}
 HEAVY = {"torch", "transformers", "peft", "trl"}
 
 SOURCES = sorted(

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from lmprog.formats import chat, conversation, json, xml
+from lmprog.formats import chat, conversation, dspy, json, xml
 from lmprog.formats.conversation import Conversation
-from lmprog.formats.layout import Layout, prepare_in
+from lmprog.formats.layout import Layout, Readable, prepare_in
 from lmprog.params import FormatName, PredictorParams
 from lmprog.request import Message, Request
 from lmprog.signature import Signature
 
 _LAYOUTS: Mapping[FormatName, Layout] = {"chat": chat.Chat(), "json": json.Json(), "xml": xml.Xml()}
+_READABLE: Sequence[Readable] = [*_LAYOUTS.values(), dspy.DspyChat(), dspy.DspyJson()]
 
 
 class Template(Protocol):
@@ -50,7 +51,7 @@ def prepare(signature: type[Signature], params: PredictorParams) -> Template:
 
 def read(messages: Sequence[Message]) -> Conversation:
     """Take a rendered conversation apart, whatever format it is in."""
-    return conversation.read(messages, list(_LAYOUTS.values()))
+    return conversation.read(messages, _READABLE)
 
 
 def write_reply(outputs: Iterable[tuple[str, object]], request: Request, *, ended: bool = True) -> str:
@@ -58,5 +59,5 @@ def write_reply(outputs: Iterable[tuple[str, object]], request: Request, *, ende
 
     It is in the format of the request, and reads back equal. One that has not `ended` lacks what shows its end.
     """
-    layout = conversation.layout_of(request.messages, list(_LAYOUTS.values()))
+    layout = conversation.layout_of(request.messages, _READABLE)
     return conversation.write_reply(layout, outputs, request.schema, ended=ended)

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lmprog.formats.fields import is_plain, json_text, read_text, type_words, unquoted
-from lmprog.formats.layout import Unreadable, said_twice
+from lmprog.formats.layout import Own, Unreadable, said_twice
 from lmprog.signature import Field
 
 END = "[[ end of fields ]]"
@@ -33,7 +33,7 @@ _MARKER = re.compile(r"\[\[ (\S+|end of fields) \]\]")  # \w would miss the vowe
 _log = logging.getLogger("lmprog.formats")
 
 
-class Chat:
+class Chat(Own):
     """The layout of chat."""
 
     sentence = LAYOUT

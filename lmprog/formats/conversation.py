@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from lmprog.formats.fields import asked_in
-from lmprog.formats.layout import Layout
+from lmprog.formats.layout import Readable
 from lmprog.request import Message
 
 
@@ -42,21 +41,21 @@ class Conversation:
         return max(with_fields or asked, default=0)
 
 
-def read(messages: Sequence[Message], layouts: Sequence[Layout]) -> Conversation:
+def read(messages: Sequence[Message], layouts: Sequence[Readable]) -> Conversation:
     """Take a conversation in one of the layouts apart. A message without fields gives a turn without values."""
     layout = layout_of(messages, layouts)
     turns = [(message.role, layout.fields_in(message.text)) for message in messages if message.role != "system"]
-    return Conversation(*asked_in(_system(messages), layout.sentence), tuple(turns))
+    return Conversation(*layout.asked(_system(messages)), tuple(turns))
 
 
-def layout_of(messages: Sequence[Message], layouts: Sequence[Layout]) -> Layout:
+def layout_of(messages: Sequence[Message], layouts: Sequence[Readable]) -> Readable:
     """Return the layout that the system message names last, since an instruction may quote any; else the first."""
     system = _system(messages)
     return max(layouts, key=lambda layout: system.rfind(layout.sentence))
 
 
 def write_reply(
-    layout: Layout, outputs: Iterable[tuple[str, object]], schema: str | None, *, ended: bool = True
+    layout: Readable, outputs: Iterable[tuple[str, object]], schema: str | None, *, ended: bool = True
 ) -> str:
     """Return a reply with these outputs: strings as texts, other JSON data as it is. `schema` is that of the request."""
     others = no_texts(schema)

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lmprog.formats.fields import dumps, json_text, read_json, read_text, type_words
-from lmprog.formats.layout import Unreadable, said_twice
+from lmprog.formats.layout import Own, Unreadable, said_twice
 from lmprog.formats.repair import repaired
 from lmprog.signature import Field
 
@@ -50,7 +50,7 @@ _WITH_LINE_BREAKS = json.JSONDecoder(object_pairs_hook=_of_one_name, strict=Fals
 """Takes line breaks and tabs as they are inside of texts, where JSON wants escapes: many LMs write them so."""
 
 
-class Json:
+class Json(Own):
     """The layout of json."""
 
     sentence = LAYOUT

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from lmprog.errors import OutputError
-from lmprog.formats.fields import encoded, sides, system_text, type_words
+from lmprog.formats.fields import asked_in, encoded, sides, system_text, type_words
 from lmprog.params import PredictorParams
 from lmprog.request import Message
 from lmprog.signature import Field, Fields, Signature, fields_of
@@ -23,13 +23,35 @@ class Unreadable(Exception):
     """A message is not in the layout. Its text says what is wrong, so that an LM can mend it."""
 
 
-class Layout(Protocol):
-    """How a format writes and reads fields. A message is made of pairs of a field's name and the text of its value."""
+class Readable(Protocol):
+    """How conversations are read and answered, of our formats and of others. A message is made of pairs of a field's name
+    and the text of its value.
+    """
 
     @property
     def sentence(self) -> str:
         """What the system message says about the layout, and is known by."""
         ...
+
+    def asked(self, system: str, /) -> tuple[str, tuple[str, ...]]:
+        """Return the instruction in a system message, and the names of the outputs."""
+        ...
+
+    def text(self, data: object, /, *, is_text: bool) -> str:
+        """Return the text of JSON data. `is_text`: every value of the field is a string."""
+        ...
+
+    def write_reply(self, texts: Iterable[tuple[str, str]], /, *, ended: bool = True) -> str:
+        """Return the reply that holds these fields; one that has not `ended` lacks what shows its end."""
+        ...
+
+    def fields_in(self, message: str, /) -> dict[str, str]:
+        """Return what each field of a whole message says, whatever its name: texts as they are, other values as JSON."""
+        ...
+
+
+class Layout(Readable, Protocol):
+    """How a format writes and reads fields."""
 
     @property
     def json_reply(self) -> bool:
@@ -40,16 +62,8 @@ class Layout(Protocol):
         """Return what follows the sentence: how to reply."""
         ...
 
-    def text(self, data: object, /, *, is_text: bool) -> str:
-        """Return the text of JSON data. `is_text`: every value of the field is a string."""
-        ...
-
     def write(self, texts: Iterable[tuple[str, str]], /) -> str:
         """Return the user's message that holds these fields; "" where there are none."""
-        ...
-
-    def write_reply(self, texts: Iterable[tuple[str, str]], /, *, ended: bool = True) -> str:
-        """Return the reply that holds these fields; one that has not `ended` lacks what shows its end."""
         ...
 
     def split(self, message: str, names: Mapping[str, object], /, *, cut_off: bool = False) -> dict[str, str]:
@@ -60,9 +74,15 @@ class Layout(Protocol):
         """Return the value that a text from `split` says. ValidationError where it says none of the field's type."""
         ...
 
-    def fields_in(self, message: str, /) -> dict[str, str]:
-        """Return what each field of a whole message says, whatever its name: texts as they are, other values as JSON."""
-        ...
+
+class Own:
+    """What the layouts of our formats share."""
+
+    sentence: str
+
+    def asked(self, system: str, /) -> tuple[str, tuple[str, ...]]:
+        """Return the instruction in a system message, and the names of the outputs."""
+        return asked_in(system, self.sentence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lmprog.formats.fields import is_plain, json_text, read_text, type_words
-from lmprog.formats.layout import Unreadable, said_twice
+from lmprog.formats.layout import Own, Unreadable, said_twice
 from lmprog.signature import Field
 
 LAYOUT = (
@@ -31,7 +31,7 @@ _TAG = re.compile(r"<(/?)([^\s<>/]+)>")
 _OPEN, _CLOSE = "<![CDATA[", "]]>"
 
 
-class Xml:
+class Xml(Own):
     """The layout of xml."""
 
     sentence = LAYOUT
