@@ -2,21 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Literal, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast
 
-from lmprog.errors import LMError
+from lmprog.errors import CapabilityError, LMError
 
 Role = Literal["system", "user", "assistant", "tool"]
 
 Capability = Literal[
     "generate", "sample", "logprobs", "score", "constrained", "tools", "embed", "soft_prompt", "lora", "input_grads"
 ]
-"""What a block may need of an LM. `generate` writes text; `sample` means that temperature > 0 gives varied replies."""
+"""What a block may need of an LM. `generate` writes text; `sample` means that temperature > 0 gives varied replies.
+
+`logprobs` tells the probabilities of what it writes, `score` those of given replies; `lora` answers under adapters.
+"""
 
 DEFAULT_MAX_TOKENS = 512
 
@@ -70,8 +73,19 @@ class Request:
     """Whether the reply should be one JSON object of `schema`, which an LM that can (`constrained`) makes sure of."""
     tools: tuple[Tool, ...] = ()
     """What the LM may ask to have called; for an LM that has the capability `tools`."""
+    logprobs: bool = False
+    """Whether the probability of each written token is wanted, too, from an LM that has the capability `logprobs`."""
+    replies: tuple[str, ...] = ()
+    """Given replies: how probable each is, and no reply of its own, is wanted from an LM that has the capability `score`."""
     lm: str | None = None
     """Spec of the LM that the predictor names for itself. The layers around an LM resolve it: no LM sees it set."""
+
+
+class TokenLogprob(NamedTuple):
+    """A token that an LM wrote, and the natural logarithm of its probability at temperature 1."""
+
+    token: str
+    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,10 @@ class Response:
     usd: float | None = 0.0
     """What the call cost; None where the LM cannot tell."""
     tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    """Of each written token, where the request wants them; in the LM's own layout, and with the token that ended it."""
+    reply_logprobs: tuple[float, ...] | None = None
+    """The natural logarithm of the probability of each of the request's `replies`, its end included, at temperature 1."""
     recorded: bool = field(default=False, compare=False)
     """Whether it was served from a record, and not sent."""
 
@@ -127,6 +145,26 @@ async def answer(lm: LM, request: Request) -> Response:
     return response
 
 
+async def score(lm: LM, request: Request, texts: Sequence[str]) -> list[float]:
+    """Return the natural logarithm of the probability of each text as the reply to a request. One call, for all of them.
+
+    CapabilityError where the LM cannot tell.
+    """
+    if "score" not in lm.capabilities:
+        raise CapabilityError(
+            f"{lm.name} cannot tell how probable a given reply is: it has the capabilities {sorted(lm.capabilities)}, and this "
+            'needs "score". Use an LM that runs here, such as "tiny".'
+        )
+    if not texts:
+        return []
+    logprobs = (await answer(lm, replace(request, replies=tuple(texts)))).reply_logprobs or ()
+    if len(logprobs) != len(texts):
+        raise LMError(
+            f"the LM {lm.name} gave {len(logprobs)} probabilities for {len(texts)} replies: give one for each."
+        )
+    return list(logprobs)
+
+
 def _shown(value: object) -> str:
     return "None" if value is None else f"{repr(value)[:100]} of type {type(value).__name__}"
 
@@ -150,6 +188,8 @@ def request_key(lm_name: str, request: Request) -> str:
         request.weights,
         request.json_reply,
         request.tools,
+        request.logprobs,
+        request.replies,
     )
     turns = ",".join([_turn(message) for message in request.messages])
     texts = "".join([message.text for message in request.messages])
@@ -166,11 +206,16 @@ def _around(
     weights: str | None,
     json_reply: bool,
     tools: tuple[Tool, ...],
+    logprobs: bool,
+    replies: tuple[str, ...],
 ) -> tuple[str, str]:
     """Return what stands before and after the turns: the same for all rows."""
     settings: list[object] = [schema, temperature, max_tokens, sample, weights]
-    if json_reply or tools:
+    asks_more = bool(logprobs or replies)
+    if json_reply or tools or asks_more:
         settings += [json_reply, [[tool.name, tool.description, tool.parameters] for tool in tools]]
+    if asks_more:
+        settings += [logprobs, replies]
     return f"[{canonical_json(lm_name)},[", f"],{canonical_json(settings)}]"
 
 

@@ -24,7 +24,7 @@ from lmprog.lm.compose import compose
 from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots
 from lmprog.lm.retry import Retried
-from lmprog.request import Tool, ToolCall, request_key
+from lmprog.request import TokenLogprob, Tool, ToolCall, request_key
 from lmprog.testing import Asked, Handler, ScriptedLM
 
 
@@ -679,6 +679,8 @@ responses = st.builds(
     st.sampled_from(["stop", "length", "other"]),
     st.none() | st.floats(0, 100) | st.integers(0, 3),
     wishes,
+    st.none() | st.lists(st.builds(TokenLogprob, texts, st.floats(-100, 0)), max_size=2).map(tuple),
+    st.none() | st.lists(st.floats(-100, 0), max_size=2).map(tuple),
 )
 messages = st.builds(lp.Message, st.sampled_from(["system", "user"]), texts, wishes, st.none() | texts)
 requests = st.builds(
@@ -689,6 +691,8 @@ requests = st.builds(
     sample=st.integers(0, 2),
     json_reply=st.booleans(),
     tools=st.lists(st.builds(Tool, texts, texts, texts), max_size=1).map(tuple),
+    logprobs=st.booleans(),
+    replies=st.lists(texts, max_size=2).map(tuple),
 )
 
 

@@ -16,12 +16,11 @@ import pytest
 import lmprog as lp
 from lmprog.formats import prepare
 from lmprog.lm.specs import from_spec
-from lmprog.lm.tiny.attention import BUCKET
 from lmprog.lm.tiny.blas import one_blas_thread
 from lmprog.lm.tiny.client import REPLY_AT_MOST, WEIGHTS, Tiny, Tokens, shared
-from lmprog.lm.tiny.decoding import Batch, Prefixes, Writing
+from lmprog.lm.tiny.decoding import BUCKET, Batch, Prefixes, Writing
 from lmprog.lm.tiny.engine import Engine
-from lmprog.lm.tiny.model import Floats, Model, product
+from lmprog.lm.tiny.model import Floats, Model
 from lmprog.lm.tiny.template import outputs_in, prompt_of, reply_of
 from lmprog.params import Demo, PredictorParams
 from lmprog.signature import fields_of
@@ -112,8 +111,8 @@ class Watched(Model):
         super().__init__(folder)
         self.given: list[Floats] = []
 
-    def logits(self, x: Floats, tile: int) -> Floats:
-        self.given.append(super().logits(x, tile))
+    def logits(self, x: Floats) -> Floats:
+        self.given.append(super().logits(x))
         return self.given[-1]
 
 
@@ -287,9 +286,10 @@ def test_logits_are_the_same_bits_alone_and_in_a_batch(tokens: Tokens) -> None:
     batch.add(together)
     rows = {writing: [logits] for writing, logits in zip(together, model.given[-1], strict=True)}
     while not together[0].done:
-        order = batch.writings
+        order, before = batch.writings, len(model.given)
         batch.step()
-        for writing, logits in zip(order, model.given[-1], strict=True):
+        given: Floats = np.concatenate(model.given[before:])
+        for writing, logits in zip(order, given, strict=True):
             rows[writing].append(logits)
 
     for writing, expected in rows.items():
@@ -297,17 +297,13 @@ def test_logits_are_the_same_bits_alone_and_in_a_batch(tokens: Tokens) -> None:
         assert [bits[0].tobytes() for bits in model.given[-6:]] == [bits.tobytes() for bits in expected]
 
 
-@pytest.mark.parametrize("use", ["reading", "writing"])
-def test_products_are_the_same_bits_for_any_number_and_order_of_rows(model: Model, use: str) -> None:
-    tile = model.reading_tile if use == "reading" else model.writing_tile
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((130, model.shape.inner), np.float32)
-    matrix = model.layers[1].down
+def test_rows_of_one_token_give_the_same_bits_for_any_number_and_order_of_them(model: Model) -> None:
+    rows = np.random.default_rng(0).standard_normal((130, model.shape.width), np.float32)
 
-    whole = product(x, matrix, tile)
+    whole = model.logits(rows)
 
-    assert all(product(x[:rows], matrix, tile).tobytes() == whole[:rows].tobytes() for rows in (1, 2, 15, 16, 63, 65))
-    assert product(x[::-1], matrix, tile).tobytes() == whole[::-1].tobytes()
+    assert all(model.logits(rows[:count]).tobytes() == whole[:count].tobytes() for count in (1, 2, 15, 16, 63, 65))
+    assert model.logits(rows[::-1]).tobytes() == whole[::-1].tobytes()
 
 
 def test_a_kept_prefix_changes_nothing(model: Model, tokens: Tokens) -> None:
@@ -330,11 +326,11 @@ def test_prefixes_used_longest_ago_are_forgotten_first(model: Model, tokens: Tok
     small = Prefixes(at_most_bytes=sum(sizes) - 1)
     for writing in writings:
         assert writing.prefix
-        small.put(writing.shared, writing.prefix)
-        small.get(beginnings[0])
+        small.put((None, writing.shared), writing.prefix)
+        small.get((None, beginnings[0]))
 
-    assert [prefixes.get(b) is not None for b in beginnings] == [True, True, True]
-    assert [small.get(b) is not None for b in beginnings] == [True, False, True]
+    assert [prefixes.get((None, b)) is not None for b in beginnings] == [True, True, True]
+    assert [small.get((None, b)) is not None for b in beginnings] == [True, False, True]
 
 
 def test_a_sequence_that_outgrows_its_bucket_goes_on_as_before(model: Model, tokens: Tokens) -> None:
@@ -415,10 +411,11 @@ def test_a_caller_that_gives_up_leaves_the_others_alone() -> None:
 
 def test_work_that_nobody_waits_for_ends(model: Model, tokens: Tokens) -> None:
     engine = Engine(model, threads=1)
-    endless: Future[Writing] = engine.submit(Writing((), tokens.of("a"), frozenset(), 10**9))
+    endless: Future[None] = engine.submit(Writing((), tokens.of("a"), frozenset(), 10**9))
+    short = Writing((), tokens.of("a"), frozenset(), 1)
 
     endless.cancel()
-    short = engine.submit(Writing((), tokens.of("a"), frozenset(), 1)).result(timeout=60)
+    engine.submit(short).result(timeout=60)
 
     assert len(short.written) == 1
 
@@ -426,12 +423,13 @@ def test_work_that_nobody_waits_for_ends(model: Model, tokens: Tokens) -> None:
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_error_in_the_engine_reaches_the_caller_and_the_next_call_works(model: Model, tokens: Tokens) -> None:
     engine = Engine(model, threads=1)
-    unknown = Writing((), (10**6,), frozenset(), 1)
+    unknown, known = Writing((), (10**6,), frozenset(), 1), Writing((), tokens.of("a"), frozenset(), 1)
 
     with pytest.raises(lp.LMError, match="the embedded LM failed: IndexError"):
         engine.submit(unknown).result(timeout=60)
 
-    assert engine.submit(Writing((), tokens.of("a"), frozenset(), 1)).result(timeout=60).written
+    engine.submit(known).result(timeout=60)
+    assert known.written
 
 
 def test_tokens_are_counted(tokens: Tokens) -> None:
@@ -479,12 +477,7 @@ def test_tiny_is_one_lm_for_the_process_and_named_by_its_weights() -> None:
 
     assert lm is from_spec("tiny") is shared()
     assert lm.name == "tiny-36a96446"
-    assert lm.capabilities == {"generate", "sample"}
-
-
-def test_an_adapter_is_refused() -> None:
-    with pytest.raises(lp.CapabilityError, match="no adapters"):
-        run(shared()(replace(request(), weights="ab" * 32)))
+    assert lm.capabilities == {"generate", "sample", "logprobs", "score", "lora"}
 
 
 def test_it_runs_without_torch() -> None:

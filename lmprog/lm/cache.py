@@ -10,11 +10,11 @@ from functools import lru_cache, partial
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from lmprog.errors import RunDirError
 from lmprog.lm.ledger import Ledger, Role
-from lmprog.request import LM, Message, Request, Response, Tool, ToolCall, request_key
+from lmprog.request import LM, Message, Request, Response, TokenLogprob, Tool, ToolCall, request_key
 
 _APPLICATION = int.from_bytes(b"lmpc", "big")
 """Says in the file's header that the file is a call log."""
@@ -339,7 +339,7 @@ def _settings_text(*settings: object) -> str:
 
 
 def _response_text(response: Response) -> str:
-    if response.tool_calls:
+    if response.tool_calls or response.logprobs is not None or response.reply_logprobs is not None:
         return _json(_fields(response))
     return (
         f'{{"text":{_text(response.text)},"prompt_tokens":{response.prompt_tokens},'
@@ -349,11 +349,13 @@ def _response_text(response: Response) -> str:
 
 
 def _response(text: str) -> Response:
-    response = Response(**json.loads(text), recorded=True)
-    if response.tool_calls == ():
-        return response
-    calls = cast("list[dict[str, str]]", response.tool_calls)
-    return replace(response, tool_calls=tuple(ToolCall(**call) for call in calls))
+    said: dict[str, Any] = dict(json.loads(text))
+    said["tool_calls"] = tuple(ToolCall(**call) for call in said.get("tool_calls", ()))
+    if said.get("logprobs") is not None:
+        said["logprobs"] = tuple(TokenLogprob(*each) for each in said["logprobs"])
+    if said.get("reply_logprobs") is not None:
+        said["reply_logprobs"] = tuple(said["reply_logprobs"])
+    return Response(**said, recorded=True)
 
 
 _text = json.JSONEncoder().encode

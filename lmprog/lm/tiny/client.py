@@ -2,10 +2,11 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -14,12 +15,14 @@ from weakref import WeakSet
 import numpy as np
 from tokenizers import Tokenizer
 
-from lmprog.errors import CapabilityError, ContextError
-from lmprog.lm.tiny.decoding import Writing
+from lmprog.errors import ContextError
+from lmprog.lm.tiny.adapters import Adapters
+from lmprog.lm.tiny.decoding import Scoring, Writing
 from lmprog.lm.tiny.engine import THREADS, Engine
-from lmprog.lm.tiny.model import WEIGHTS_FILE, Model
+from lmprog.lm.tiny.model import WEIGHTS_FILE, Adapter, Model, read_shape
+from lmprog.lm.tiny.scoring import completion_of
 from lmprog.lm.tiny.template import Prompt, heading, outputs_in, prompt_of, reply_of
-from lmprog.request import Capability, Request, Response, request_key
+from lmprog.request import Capability, Request, Response, TokenLogprob, request_key
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -38,10 +41,13 @@ class Tiny:
     threads and what was kept from earlier calls do not change it. Weights are loaded at the first call.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"generate", "sample"})
+    capabilities: frozenset[Capability] = frozenset({"generate", "sample", "logprobs", "score", "lora"})
 
     def __init__(self, folder: Path = WEIGHTS, *, threads: int = THREADS) -> None:
-        self._folder, self._threads = folder, threads
+        self.folder = folder
+        """Where the weights are."""
+        self._threads = threads
+        self._adapters = Adapters()
         self._name: str | None = None
         self._loaded: _Loaded | None = None
         self._lock = Lock()
@@ -51,28 +57,38 @@ class Tiny:
     def name(self) -> str:
         """`tiny-` and the beginning of the weights' SHA-256: other weights are another LM."""
         if self._name is None:
-            weights = (self._folder / WEIGHTS_FILE).read_bytes()
+            weights = (self.folder / WEIGHTS_FILE).read_bytes()
             self._name = f"tiny-{hashlib.sha256(weights).hexdigest()[:8]}"
         return self._name
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request. ContextError where the prompt leaves no room for a reply."""
         if request.weights is not None:
-            raise CapabilityError(f"{self.name} has no adapters: it cannot answer under {request.weights!r}.")
+            self._adapters.check(request.weights, self.name)
         loaded = self._loaded
         if loaded is None:
             loaded = await asyncio.to_thread(self._load)
-        return await _Reply(loaded, self.name, request).write()
+        adapter = None if request.weights is None else self._adapters.get(request.weights, loaded.model)
+        asked = _Asked(loaded, self.name, request, adapter)
+        return await (asked.score() if request.replies else asked.write())
+
+    def add_adapter(self, path: Path | str) -> str:
+        """Make a LoRA adapter known, and return the SHA-256 by which `Request.weights` names it. Its weights are read when needed.
+
+        `path` is a folder that peft saved, or a file from an artifact. ArtifactError where it does not fit this model.
+        """
+        return self._adapters.add(Path(path), read_shape(json.loads((self.folder / "config.json").read_text())))
 
     def restart(self) -> None:
         """Forget the threads: those of a forked process stayed with its parent."""
         self._loaded, self._lock = None, Lock()
+        self._adapters.restart()
 
     def _load(self) -> "_Loaded":
         with self._lock:
             if self._loaded is None:
-                model = Model(self._folder)
-                self._loaded = _Loaded(model, Tokens(self._folder, model.end), Engine(model, threads=self._threads))
+                model = Model(self.folder)
+                self._loaded = _Loaded(model, Tokens(self.folder, model.end), Engine(model, threads=self._threads))
             return self._loaded
 
 
@@ -94,6 +110,10 @@ class Tokens:
         """Return the text of tokens."""
         return self._tokenizer.decode(list(tokens))
 
+    def each(self, tokens: Sequence[int]) -> list[str]:
+        """Return the text of each token, the end token's too."""
+        return [self._tokenizer.decode([token], skip_special_tokens=False) for token in tokens]
+
     def split(self, prompt: Prompt) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the tokens that the prompts of one candidate begin with, and those of the question."""
         shared, own = self._of_beginning(prompt.head, prompt.demos), self.of(prompt.question)
@@ -111,32 +131,49 @@ class _Loaded:
     engine: Engine
 
 
-class _Reply:
+class _Asked:
     """One request on its way to a reply."""
 
-    def __init__(self, loaded: _Loaded, lm_name: str, request: Request) -> None:
-        self._loaded, self._request = loaded, request
+    def __init__(self, loaded: _Loaded, lm_name: str, request: Request, adapter: Adapter | None) -> None:
+        self._loaded, self._request, self._adapter = loaded, request, adapter
         self._prompt = prompt_of(request)
         self._shared, self._own = loaded.tokens.split(self._prompt)
         self._asked = len(self._shared) + len(self._own)
         self._written = 0
         self._stopped = True
-        self._rng = np.random.default_rng(int(request_key(lm_name, request), 16)) if request.temperature else None
+        self._logprobs: list[TokenLogprob] = []
+        self._rng = _rng(lm_name, request) if request.temperature else None
 
     async def write(self) -> Response:
         """Have it written."""
-        context = self._loaded.model.shape.context
-        if self._asked >= context:
-            raise ContextError(
-                f"the prompt has {self._asked} tokens, and the embedded LM reads at most {context - 1}. "
-                "Use fewer demos or shorter inputs, or another LM."
-            )
+        self._check_room(self._asked)
         return Response(
             text=await (self._one_by_one() if self._prompt.one_by_one else self._at_once()),
             prompt_tokens=self._asked,
             completion_tokens=self._written,
             finish_reason="stop" if self._stopped else "length",
+            logprobs=tuple(self._logprobs) if self._request.logprobs else None,
         )
+
+    async def score(self) -> Response:
+        """Find how probable the given replies are."""
+        tokens = self._loaded.tokens
+        texts = [completion_of(reply, self._prompt, self._request) for reply in self._request.replies]
+        completions = [(*tokens.of(text), tokens.end) for text in texts]
+        self._check_room(self._asked + max(map(len, completions)) - 1)
+        scoring = Scoring(self._shared, self._own, completions, self._adapter)
+        await asyncio.wrap_future(self._loaded.engine.submit(scoring))
+        read = self._asked + sum(map(len, completions))
+        return Response("", prompt_tokens=read, reply_logprobs=tuple(scoring.logprobs))
+
+    def _check_room(self, tokens: int) -> None:
+        context = self._loaded.model.shape.context
+        if tokens >= context:
+            given = " with a given reply" if self._request.replies else ""
+            raise ContextError(
+                f"the prompt{given} has {tokens} tokens, and the embedded LM reads at most {context - 1}. "
+                "Use fewer demos or shorter inputs, or another LM."
+            )
 
     async def _at_once(self) -> str:
         """Let the model write until it ends."""
@@ -165,13 +202,22 @@ class _Reply:
         if at_most < 1:
             self._stopped = False
             return ""
-        writing = Writing(self._shared, self._own, stops, at_most, self._request.temperature, self._rng)
+        writing = Writing(self._shared, self._own, stops, at_most, self._request.temperature, self._rng, self._adapter)
+        writing.wants_logprobs = self._request.logprobs
         await asyncio.wrap_future(self._loaded.engine.submit(writing))
+        if writing.logprobs:
+            texts = self._loaded.tokens.each(writing.written)
+            self._logprobs += map(TokenLogprob, texts, writing.logprobs)
         self._written += len(writing.written)
         self._stopped = writing.stopped
         kept = writing.written[: len(writing.written) - writing.stopped]
         self._own += tuple(kept)
         return self._loaded.tokens.text(kept)
+
+
+def _rng(lm_name: str, request: Request) -> np.random.Generator:
+    """Return the random numbers of a request; to ask for probabilities, too, does not change them."""
+    return np.random.default_rng(int(request_key(lm_name, replace(request, logprobs=False)), 16))
 
 
 _all: "WeakSet[Tiny]" = WeakSet()

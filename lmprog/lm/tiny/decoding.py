@@ -1,22 +1,28 @@
 """Continuous batching: sequences join between two steps, each step writes one token of all, finished ones leave.
 
-A sequence's tokens do not depend on the others of its batch (model.py and attention.py say how).
+A sequence's tokens do not depend on the others of its batch (model.py says how).
 """
 
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from lmprog.lm.tiny.attention import Part, Prefix, attend, attend_own, attend_prefix, bucket, causal, finished, first
-from lmprog.lm.tiny.model import Floats, Ints, Model
+from lmprog.lm.tiny.attention import Prefix, attend, unseen
+from lmprog.lm.tiny.model import Adapter, Floats, Model
+from lmprog.lm.tiny.reading import Passage, read
 
 PREFIXES_AT_MOST_BYTES = 64 * 2**20
 """Memory for prefixes that may be used again; one of 300 tokens takes 2.8 MB."""
+BUCKET = 64
+"""The room for a sequence's own tokens is a multiple of this many."""
+
+Beginning = tuple[str | None, tuple[int, ...]]
+"""What names a prefix: the SHA-256 of the adapter, and the tokens."""
 
 
 @dataclass(eq=False, slots=True)
@@ -34,7 +40,11 @@ class Writing:
     temperature: float = 0.0
     rng: np.random.Generator | None = None
     """Gives one number a token where the temperature is above 0."""
+    adapter: Adapter | None = None
+    wants_logprobs: bool = False
     written: list[int] = field(default_factory=list[int])
+    logprobs: list[float] = field(default_factory=list[float])
+    """The natural logarithm of each written token's probability at temperature 1, where it is wanted."""
     prefix: Prefix | None = None
     """Keys and values of `shared`, once it has been read."""
 
@@ -53,85 +63,130 @@ class Writing:
         """How many of its own tokens have keys and values: all but the newest."""
         return len(self.own) + len(self.written) - 1
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens are to be read."""
+        return len(self.own)
+
+
+@dataclass(eq=False, slots=True)
+class Scoring:
+    """One prompt, and completions whose probabilities are asked for."""
+
+    shared: tuple[int, ...]
+    own: tuple[int, ...]
+    completions: Sequence[tuple[int, ...]]
+    """Each 1 token or more."""
+    adapter: Adapter | None = None
+    logprobs: list[float] = field(default_factory=list[float])
+    """The natural logarithm of each completion's probability, once it is known."""
+
+    @property
+    def done(self) -> bool:
+        """Whether they are known."""
+        return len(self.logprobs) == len(self.completions)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are to be read."""
+        return len(self.own) + sum(map(len, self.completions))
+
 
 class Prefixes:
-    """Prefixes by their tokens; those used longest ago are forgotten first. Safe to use from several threads."""
+    """Prefixes by what names them; those used longest ago are forgotten first. Safe to use from several threads."""
 
     def __init__(self, at_most_bytes: int = PREFIXES_AT_MOST_BYTES) -> None:
         self._at_most_bytes = at_most_bytes
-        self._kept: OrderedDict[tuple[int, ...], Prefix] = OrderedDict()
+        self._kept: OrderedDict[Beginning, Prefix] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, tokens: tuple[int, ...]) -> Prefix | None:
-        """Return what is kept for these tokens."""
+    def get(self, beginning: Beginning) -> Prefix | None:
+        """Return what is kept under this name."""
         with self._lock:
-            if tokens in self._kept:
-                self._kept.move_to_end(tokens)
-            return self._kept.get(tokens)
+            if beginning in self._kept:
+                self._kept.move_to_end(beginning)
+            return self._kept.get(beginning)
 
-    def put(self, tokens: tuple[int, ...], prefix: Prefix) -> None:
+    def put(self, beginning: Beginning, prefix: Prefix) -> None:
         """Keep it, in place of others if need be."""
         with self._lock:
-            self._kept[tokens] = prefix
+            self._kept[beginning] = prefix
             while sum(kept.size_bytes for kept in self._kept.values()) > self._at_most_bytes:
                 self._kept.popitem(last=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Padded:
-    """Prompts of one bucket that are being read, with their keys and values: (layers, prompts, heads, width, ...)."""
+class _Room:
+    """Room for keys and values: (layers, places, heads, width, head width)."""
 
-    places: list[int]
-    """Which prompts."""
-    rows: Ints
-    """(prompts, width): the row of each token; padding repeats the last one."""
-    real: Ints
-    """Where in the flattened `rows` the tokens stand that are no padding."""
-    mask: Floats
     keys: Floats
     values: Floats
 
+    @property
+    def places(self) -> int:
+        return len(self.keys[0])
+
+    @staticmethod
+    def of(model: Model, places: int, width: int) -> "_Room":
+        shape = model.shape
+        sizes = (shape.layers, places, shape.heads, width, shape.head_width)
+        return _Room(np.zeros(sizes, np.float32), np.zeros(sizes, np.float32))
+
+    def copy_from(self, other: "_Room") -> None:
+        self.keys[:, : other.places], self.values[:, : other.places] = other.keys, other.values
+
+
+class _Name(NamedTuple):
+    """What sequences have in common that take their steps together: the width of their own tokens' room, and these."""
+
+    width: int
+    prefix: Prefix | None
+    adapter: Adapter | None
+
 
 class _Shelf:
-    """The sequences of one bucket, with their keys and values: (layers, places, heads, width, head width)."""
+    """The sequences of one name under way."""
 
-    def __init__(self, model: Model, width: int) -> None:
-        self.width = width
+    def __init__(self, model: Model, name: _Name, room: _Room) -> None:
         self.writings: list[Writing] = []
-        self.keys = self.values = _room(model, 0, width)
-        self._model = model
+        self.width, self.room = name.width, room
+        self._model, self._prefix, self._adapter = model, name.prefix, name.adapter
 
-    def extend(self, writings: Sequence[Writing], keys: Floats, values: Floats) -> None:
-        """Put sequences behind the others; they may come from a narrower bucket."""
-        start, end = len(self.writings), len(self.writings) + len(writings)
-        if end > self.keys.shape[1]:
-            self.keys, self.values = self._grown(self.keys, end), self._grown(self.values, end)
-        self.keys[:, start:end, :, : keys.shape[3]] = keys
-        self.values[:, start:end, :, : values.shape[3]] = values
-        self.writings.extend(writings)
+    def put(self, writing: Writing, keys: Sequence[Floats], values: Sequence[Floats]) -> None:
+        """Put a sequence behind the others, with its keys and values of each layer (heads, tokens, head width)."""
+        place, tokens = len(self.writings), keys[0].shape[1]
+        if place >= self.room.places:
+            larger = _Room.of(self._model, 2 * place, self.width)
+            larger.copy_from(self.room)
+            self.room = larger
+        for number, (of_keys, of_values) in enumerate(zip(keys, values, strict=True)):
+            self.room.keys[number, place, :, :tokens] = of_keys
+            self.room.values[number, place, :, :tokens] = of_values
+        self.writings.append(writing)
 
     def remove(self, place: int) -> None:
         """Take a sequence away; the last one takes its place."""
         last = self.writings.pop()
         if place < len(self.writings):
             self.writings[place] = last
-            self.keys[:, place] = self.keys[:, len(self.writings)]
-            self.values[:, place] = self.values[:, len(self.writings)]
+            self.room.keys[:, place] = self.room.keys[:, len(self.writings)]
+            self.room.values[:, place] = self.room.values[:, len(self.writings)]
 
-    def attend(self, number: int, queries: Floats, keys: Floats, values: Floats) -> Part:
-        """Add each sequence's newest token (sequences, heads, head width) to a layer, and attend from it."""
-        count = len(self.writings)
+    def step(self) -> None:
+        """Write one token of every sequence."""
+        model, count = self._model, len(self.writings)
         held = np.array([writing.held for writing in self.writings])
-        places = np.arange(count)
-        self.keys[number, places, :, held] = keys
-        self.values[number, places, :, held] = values
-        mask = first(held + 1, self.width)
-        return attend(queries[:, :, None], self.keys[number, :count], self.values[number, :count], mask).by_row()
-
-    def _grown(self, array: Floats, places: int) -> Floats:
-        grown = _room(self._model, max(places, 2 * array.shape[1]), self.width)
-        grown[:, : array.shape[1]] = array
-        return grown
+        start = self._prefix.length if self._prefix else 0
+        turns, mask, places = model.turns(held + start)[:, None], unseen(held + 1, self.width), np.arange(count)
+        x = model.embed(np.array([writing.written[-1:] for writing in self.writings]))
+        for number in range(model.shape.layers):
+            queries, keys, values = model.project(number, "qkv", x, turns, self._adapter)
+            all_keys, all_values = self.room.keys[number, :count], self.room.values[number, :count]
+            all_keys[places, :, held], all_values[places, :, held] = keys[:, :, 0], values[:, :, 0]
+            before = (self._prefix.keys[number], self._prefix.values[number]) if self._prefix else None
+            attended = attend(queries, all_keys, all_values, mask, before)
+            x = model.close(number, x, attended.reshape(x.shape), self._adapter)
+        _write(self.writings, model.logits(x[:, 0]))
 
 
 class Batch:
@@ -139,7 +194,9 @@ class Batch:
 
     def __init__(self, model: Model, prefixes: Prefixes) -> None:
         self._model, self._prefixes = model, prefixes
-        self._shelves: dict[int, _Shelf] = {}
+        self._shelves: dict[_Name, _Shelf] = {}
+        self._spare: dict[int, _Room] = {}
+        """Room that an empty shelf left, by width."""
 
     @property
     def writings(self) -> list[Writing]:
@@ -149,28 +206,18 @@ class Batch:
     def add(self, writings: Sequence[Writing]) -> None:
         """Read the prompts, and write the first token of each."""
         for writing in writings:
-            writing.prefix = self._prefix(writing.shared) if writing.shared else None
-        logits, padded = self._read(writings)
-        for group in padded:
-            some = [writings[place] for place in group.places]
-            self._shelf(group.keys.shape[3]).extend(some, group.keys, group.values)
-        _write(writings, logits)
+            writing.prefix = self._prefix(writing)
+        passages = [Passage(writing.own, writing.prefix, writing.adapter) for writing in writings]
+        readings = read(self._model, passages, "last")
+        _write(writings, self._model.logits(np.concatenate([reading.outputs for reading in readings])))
+        joining = Counter(map(_name, writings))
+        for writing, reading in zip(writings, readings, strict=True):
+            self._put(writing, reading.keys, reading.values, joining[_name(writing)])
 
     def step(self) -> None:
         """Write one token of every sequence."""
-        shelves = [shelf for shelf in self._shelves.values() if shelf.writings]
-        writings = [writing for shelf in shelves for writing in shelf.writings]
-        ends = list(accumulate(len(shelf.writings) for shelf in shelves))
-        some = [slice(end - len(shelf.writings), end) for shelf, end in zip(shelves, ends, strict=True)]
-        positions = np.array([len(w.shared) + w.held for w in writings])
-        groups = _by_prefix([w.prefix for w in writings], [1] * len(writings))
-        x = self._model.embed(np.array([w.written[-1] for w in writings]))
-        for number, layer in enumerate(self._model.layers):
-            queries, keys, values = self._model.project(layer, x, positions, self._model.writing_tile)
-            parts = [f.attend(number, queries[s], keys[s], values[s]) for f, s in zip(shelves, some, strict=True)]
-            attended = _merged(Part.joined(parts), queries, groups, number, self._model.writing_tile)
-            x = self._model.close(layer, x, attended, self._model.writing_tile)
-        _write(writings, self._model.logits(x, self._model.writing_tile))
+        for shelf in self._shelves.values():
+            shelf.step()
         self._widen()
 
     def remove(self, writings: set[Writing]) -> None:
@@ -179,100 +226,73 @@ class Batch:
             for place in reversed(range(len(shelf.writings))):
                 if shelf.writings[place] in writings:
                     shelf.remove(place)
+        self._clear()
 
-    def _prefix(self, tokens: tuple[int, ...]) -> Prefix:
-        prefix = self._prefixes.get(tokens)
+    def score(self, scoring: Scoring) -> None:
+        """Find the probabilities of completions: the prompt is read once, then the completions behind it."""
+        prefix, adapter, model = self._prefix(scoring), scoring.adapter, self._model
+        *earlier, last = scoring.own
+        if earlier:
+            (prompt,) = read(model, [Passage(tuple(earlier), prefix, adapter)], "nothing")
+            prefix = prompt.prefix(prefix)
+        passages = [Passage((last, *completion[:-1]), prefix, adapter) for completion in scoring.completions]
+        for completion, reading in zip(scoring.completions, read(model, passages, "all"), strict=True):
+            logits = model.logits(reading.outputs)
+            scoring.logprobs.append(sum(map(_logprob, logits, completion)))
+
+    def _prefix(self, asked: Writing | Scoring) -> Prefix | None:
+        if not asked.shared:
+            return None
+        beginning = (asked.adapter.sha256 if asked.adapter else None, asked.shared)
+        prefix = self._prefixes.get(beginning)
         if prefix is None:
-            _, (alone,) = self._read([Writing((), tokens, frozenset(), 1)])
-            length = len(tokens)
-            prefix = Prefix(alone.keys[:, 0, :, :length].copy(), alone.values[:, 0, :, :length].copy())
-            self._prefixes.put(tokens, prefix)
+            (alone,) = read(self._model, [Passage(asked.shared, None, asked.adapter)], "nothing")
+            prefix = alone.prefix(None)
+            self._prefixes.put(beginning, prefix)
         return prefix
 
-    def _read(self, writings: Sequence[Writing]) -> tuple[Floats, list[_Padded]]:
-        """Return the logits after the last own token of each, and keys and values of all own tokens."""
-        lengths = [len(w.own) for w in writings]
-        ends = np.cumsum(lengths)
-        padded = self._padded(lengths)
-        positions = np.concatenate([np.arange(len(w.own)) + len(w.shared) for w in writings])
-        groups = _by_prefix([w.prefix for w in writings], lengths)
-        x = self._model.embed(np.concatenate([w.own for w in writings]))
-        for number, layer in enumerate(self._model.layers):
-            queries, keys, values = self._model.project(layer, x, positions, self._model.reading_tile)
-            own = _read_own(number, padded, queries, keys, values)
-            attended = _merged(own, queries, groups, number, self._model.reading_tile)
-            x = self._model.close(layer, x, attended, self._model.reading_tile)
-        return self._model.logits(x[ends - 1], self._model.writing_tile), padded
-
-    def _padded(self, lengths: Sequence[int]) -> list[_Padded]:
-        by_width: defaultdict[int, list[int]] = defaultdict(list)
-        for place, length in enumerate(lengths):
-            by_width[bucket(length)].append(place)
-        starts = np.cumsum([0, *lengths])
-        groups: list[_Padded] = []
-        for width, places in by_width.items():
-            some, within = np.array([lengths[place] for place in places])[:, None], np.arange(width)
-            rows = starts[places][:, None] + np.minimum(within, some - 1)
-            real = np.flatnonzero(within < some)
-            keys, values = (_room(self._model, len(places), width) for _ in range(2))
-            groups.append(_Padded(places, rows, real, causal(width), keys, values))
-        return groups
+    def _put(self, writing: Writing, keys: Sequence[Floats], values: Sequence[Floats], joining: int) -> None:
+        """Put a sequence on its shelf, a new one with room for as many as are `joining` if there is none."""
+        name = _name(writing)
+        if name not in self._shelves:
+            room = self._spare.pop(name.width, None) or _Room.of(self._model, joining, name.width)
+            self._shelves[name] = _Shelf(self._model, name, room)
+        self._shelves[name].put(writing, keys, values)
 
     def _widen(self) -> None:
-        """Move sequences whose bucket is full to the next."""
+        """Move sequences whose room is full to more of it."""
         for shelf in list(self._shelves.values()):
             for place in reversed(range(len(shelf.writings))):
                 writing = shelf.writings[place]
                 if writing.held == shelf.width and not writing.done:
-                    keys, values = shelf.keys[:, place : place + 1], shelf.values[:, place : place + 1]
-                    self._shelf(bucket(writing.held)).extend([writing], keys, values)
+                    self._put(writing, list(shelf.room.keys[:, place]), list(shelf.room.values[:, place]), 1)
                     shelf.remove(place)
+        self._clear()
 
-    def _shelf(self, width: int) -> _Shelf:
-        return self._shelves.setdefault(width, _Shelf(self._model, width))
-
-
-def _room(model: Model, places: int, width: int) -> Floats:
-    shape = model.shape
-    return np.zeros((shape.layers, places, shape.heads, width, shape.head_width), np.float32)
-
-
-def _by_prefix(prefixes: Sequence[Prefix | None], lengths: Sequence[int]) -> list[tuple[Prefix | None, Ints]]:
-    """Return which rows follow which prefix; the rows are those of sequences of these lengths, one after another."""
-    rows: defaultdict[Prefix | None, list[Ints]] = defaultdict(list)
-    start = 0
-    for prefix, length in zip(prefixes, lengths, strict=True):
-        rows[prefix].append(np.arange(start, start + length))
-        start += length
-    return [(prefix, np.concatenate(some)) for prefix, some in rows.items()]
+    def _clear(self) -> None:
+        """Forget shelves that are empty, but keep the largest room of each width."""
+        for name, shelf in list(self._shelves.items()):
+            if not shelf.writings:
+                del self._shelves[name]
+                spare = self._spare.get(shelf.width)
+                if spare is None or spare.places < shelf.room.places:
+                    self._spare[shelf.width] = shelf.room
 
 
-def _read_own(number: int, padded: Sequence[_Padded], queries: Floats, keys: Floats, values: Floats) -> Part:
-    own = Part(np.empty_like(queries), *(np.empty((*queries.shape[:2], 1), np.float32) for _ in range(2)))
-    for group in padded:
-        group.keys[number] = keys[group.rows].swapaxes(1, 2)
-        group.values[number] = values[group.rows].swapaxes(1, 2)
-        spread = np.ascontiguousarray(queries[group.rows].swapaxes(1, 2))
-        part = attend_own(spread, group.keys[number], group.values[number], group.mask).by_row()
-        own.put(group.rows.reshape(-1)[group.real], part.at(group.real))
-    return own
-
-
-def _merged(own: Part, queries: Floats, groups: Sequence[tuple[Prefix | None, Ints]], number: int, tile: int) -> Floats:
-    attended = np.empty_like(own.values)
-    for prefix, rows in groups:
-        before = attend_prefix(queries[rows], prefix, number, tile) if prefix else None
-        attended[rows] = finished(own.at(rows), before)
-    return attended
+def _name(writing: Writing) -> _Name:
+    """Return where a sequence belongs: with room for what it holds and the next token."""
+    return _Name((writing.held // BUCKET + 1) * BUCKET, writing.prefix, writing.adapter)
 
 
 def _write(writings: Sequence[Writing], logits: Floats) -> None:
     likeliest = logits.argmax(-1)
     for row, writing in enumerate(writings):
+        token = int(likeliest[row])
         if writing.temperature > 0 and writing.rng is not None:
-            writing.written.append(_drawn(logits[row], writing.temperature, writing.rng))
-        else:
-            writing.written.append(int(likeliest[row]))
+            token = _drawn(logits[row], writing.temperature, writing.rng)
+        writing.written.append(token)
+        if writing.wants_logprobs:
+            writing.logprobs.append(_logprob(logits[row], token))
 
 
 def _drawn(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
@@ -280,3 +300,10 @@ def _drawn(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
     bounds: npt.NDArray[np.float64] = np.cumsum(np.exp(scaled))
     below = int(np.count_nonzero(bounds <= rng.random() * bounds[-1]))
     return min(below, len(bounds) - 1)  # the product may be rounded up to the last bound
+
+
+def _logprob(logits: Floats, token: int) -> float:
+    """Return the natural logarithm of a token's probability."""
+    over = logits.astype(np.float64) - float(logits[token])
+    highest = float(over.max())
+    return -(highest + float(np.log(np.exp(over - highest).sum())))

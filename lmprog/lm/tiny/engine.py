@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 from lmprog.errors import LMError
 from lmprog.lm.tiny.blas import one_blas_thread
-from lmprog.lm.tiny.decoding import Batch, Prefixes, Writing
+from lmprog.lm.tiny.decoding import Batch, Prefixes, Scoring, Writing
 from lmprog.lm.tiny.model import Model
 
 THREADS = min(4, os.cpu_count() or 1)
 """Threads that write, each with a batch of its own."""
-MOST_AT_ONCE = 64
-"""Sequences in one batch. More would not make a product cheaper, and would crowd the processor's cache."""
-MOST_READ_AT_ONCE = 4096
+MOST_AT_ONCE = 32
+"""Sequences in one batch. More would hardly make a step cheaper, and would crowd memory: one of 128 tokens takes 1.2 MB."""
+MOST_READ_AT_ONCE = 2048
 """Tokens of prompts read in one go, about; bounds memory, and how long the sequences under way wait."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    writing: Writing
-    future: "Future[Writing]"
+    work: Writing | Scoring
+    future: "Future[None]"
 
 
 class Engine:
@@ -36,9 +36,9 @@ class Engine:
         self._some = threading.Condition()
         self._threads: list[threading.Thread] = []
 
-    def submit(self, writing: Writing) -> "Future[Writing]":
-        """Return the future of the finished sequence. Cancelling it ends the work on it."""
-        job = _Job(writing, Future())
+    def submit(self, work: Writing | Scoring) -> "Future[None]":
+        """Return the future that is done when the work is. Cancelling it ends the work."""
+        job = _Job(work, Future())
         with self._some:
             self._waiting.append(job)
             while len(self._threads) < self._count:
@@ -49,21 +49,23 @@ class Engine:
         return job.future
 
     def _work(self) -> None:
-        jobs: dict[Writing, _Job] = {}
+        jobs: dict[Writing | Scoring, _Job] = {}
         try:
             batch = Batch(self._model, self._prefixes)
             while True:
                 new = self._next(MOST_AT_ONCE - len(jobs), wait=not jobs)
-                jobs |= {job.writing: job for job in new}
+                jobs |= {job.work: job for job in new}
                 with one_blas_thread():
-                    if new:
-                        batch.add([job.writing for job in new])
-                    elif jobs:
+                    for scoring in [job.work for job in new if isinstance(job.work, Scoring)]:
+                        batch.score(scoring)
+                    if writings := [job.work for job in new if isinstance(job.work, Writing)]:
+                        batch.add(writings)
+                    elif not new:
                         batch.step()
-                over = {writing for writing, job in jobs.items() if writing.done or job.future.cancelled()}
-                batch.remove(over)
-                for writing in over:
-                    _finish(jobs.pop(writing))
+                over = [work for work, job in jobs.items() if work.done or job.future.cancelled()]
+                batch.remove({work for work in over if isinstance(work, Writing)})
+                for work in over:
+                    _finish(jobs.pop(work))
         finally:  # reached by an error alone
             self._fail(list(jobs.values()))
 
@@ -78,7 +80,7 @@ class Engine:
                 job = self._waiting.popleft()
                 if not job.future.cancelled():
                     taken.append(job)
-                    tokens += len(job.writing.own)
+                    tokens += job.work.tokens
         return taken
 
     def _fail(self, jobs: list[_Job]) -> None:
@@ -95,4 +97,4 @@ class Engine:
 
 def _finish(job: _Job) -> None:
     if job.future.set_running_or_notify_cancel():
-        job.future.set_result(job.writing)
+        job.future.set_result(None)

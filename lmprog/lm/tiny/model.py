@@ -1,33 +1,41 @@
 """The decoder's layers in numpy, fp32 from fp16 weights: a Llama (Touvron et al. 2023, arXiv:2302.13971).
 
-Every row (one token of one sequence) is computed by the same instructions wherever it stands: matrix products
-run on zero-padded tiles of a fixed number of rows, all else works row by row. So a token's numbers depend on its own
-sequence alone, and never on what else is in the batch. A product of as many rows as happen to be there would
-not do: BLAS picks another kernel, with another order of additions, for another shape. On some processors BLAS
-adds by a row's place in the tile, too, unless the tile is small: the largest is taken that is safe on this one.
+A token's numbers depend on its own sequence alone, and never on what else is in the batch. BLAS adds in another order
+for another shape, and for another place in a matrix. So the shape of every product is decided by one sequence: while a
+prompt is read, its rows (one row is one token) make one product; while a reply is written, each row is one by itself.
+All else works row by row.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
 
-from lmprog.lm.tiny.blas import one_blas_thread
-
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
+Turns = npt.NDArray[np.complex64]
 
 WEIGHTS_FILE = "model.safetensors"
+WIDTH_STEP = 8
+"""Prompts are padded to a multiple of this many tokens while they are read: those of one width are read together."""
 
-READING_TILES = (64, 32, 16, 8, 4)
-"""Rows of one product while prompts are read: many rows at once."""
-WRITING_TILES = (16, 8, 4)
-"""Rows of one product while a token of each sequence is written: a few rows. One row costs as much as 16."""
+Kind = Literal["qkv", "q", "kv", "out", "gate_up", "down"]
+"""The matrices of a layer: those that read the same input are one. `q` and `kv` are parts of `qkv`."""
+MEMBERS: Mapping[Kind, tuple[str, ...]] = {
+    "qkv": ("q", "k", "v"),
+    "out": ("o",),
+    "gate_up": ("gate", "up"),
+    "down": ("down",),
+}
+"""The projections in each, by their names in Hugging Face's Llama without `_proj`."""
+Projections = Mapping[str, Floats]
+"""Matrices of one layer by projection, each (outputs, inputs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +56,34 @@ class Shape:
         """Numbers of one query, key or value."""
         return self.width // self.heads
 
+    def sizes(self, projection: str) -> tuple[int, int]:
+        """Return (outputs, inputs) of a projection."""
+        return {"gate": (self.inner, self.width), "up": (self.inner, self.width), "down": (self.width, self.inner)}.get(
+            projection, (self.width, self.width)
+        )
 
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """One layer's matrices, each (inputs, outputs), with the norms before them multiplied in."""
 
-    qkv: Floats
-    out: Floats
-    gate_up: Floats
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What an adapter adds to one matrix: `down @ up`, of low rank."""
+
     down: Floats
+    up: Floats
 
-    def matrices(self) -> tuple[Floats, ...]:
-        """Return the four."""
-        return self.qkv, self.out, self.gate_up, self.down
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapter:
+    """An adapter (LoRA, Hu et al. 2021, arXiv:2106.09685), ready to compute with."""
+
+    sha256: str
+    layers: Sequence[Mapping[Kind, Change]]
 
 
 class Model:
-    """Weights, and what is computed for each row apart from attention. Safe to use from several threads."""
+    """Weights, and what is computed for each row apart from attention. Safe to use from several threads.
+
+    Rows come as (sequences, tokens, width). All rows of one call are under one adapter, or under none.
+    """
 
     def __init__(self, folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())
@@ -72,91 +91,126 @@ class Model:
         weights = {name: array.astype(np.float32) for name, array in stored.items()}
         self.shape = read_shape(config)
         self.end = int(config["eos_token_id"])
-        self.layers = [_layer(weights, f"model.layers.{i}.") for i in range(self.shape.layers)]
+        self._norms = [_norms(weights, f"model.layers.{number}.") for number in range(self.shape.layers)]
+        self.layers = [
+            self._layer(number, _projections(weights, f"model.layers.{number}.")) for number in range(self.shape.layers)
+        ]
         self._embedding = weights["model.embed_tokens.weight"]
-        self._unembedding = _transposed(self._embedding * weights["model.norm.weight"])
-        self._cos, self._sin = _rotations(self.shape)
-        matrices = [*self.layers[0].matrices(), self._unembedding, *_attended(self.shape)]
-        self.reading_tile = _safe(READING_TILES, matrices)
-        self.writing_tile = _safe(WRITING_TILES, matrices)
+        norm = weights["model.norm.weight"] * _root(self.shape.width)
+        self._unembedding = np.ascontiguousarray((self._embedding * norm).T)
+        self._turns = _turns(self.shape)
 
     def embed(self, tokens: Ints) -> Floats:
-        """Return (rows, width)."""
+        """Return the rows of tokens."""
         return self._embedding[tokens]
 
-    def project(self, layer: Layer, x: Floats, positions: Ints, tile: int) -> tuple[Floats, Floats, Floats]:
-        """Return queries, scaled and rotated, keys, rotated, and values: each (rows, heads, head width)."""
-        shape = self.shape
-        qkv = product(self._normed(x), layer.qkv, tile).reshape(len(x), 3, shape.heads, shape.head_width)
-        turned = self._rotated(qkv[:, :2], positions)
-        return turned[:, 0] * np.float32(shape.head_width**-0.5), turned[:, 1], qkv[:, 2]
+    def turns(self, positions: Ints | slice) -> Turns:
+        """Return what turns queries and keys at these positions: (..., numbers of a row's queries and keys / 2)."""
+        return self._turns[positions]
 
-    def close(self, layer: Layer, x: Floats, attended: Floats, tile: int) -> Floats:
-        """Return the layer's output (rows, width) from its input and what attention gave."""
-        x = x + product(attended.reshape(x.shape), layer.out, tile)
-        both = product(self._normed(x), layer.gate_up, tile)
-        gate, up = both[:, : self.shape.inner], both[:, self.shape.inner :]
-        swish = np.exp(-gate)
+    def project(self, number: int, kind: Kind, x: Floats, turns: Turns, adapter: Adapter | None) -> Floats:
+        """Return what `kind` (qkv, q or kv) names, scaled and turned: (its letters, sequences, heads, tokens, head width)."""
+        shape = self.shape
+        rows = self._product(number, kind, self._normed(x), adapter)
+        turned = rows[..., : 2 * shape.width if kind == "qkv" else shape.width].view(np.complex64)
+        turned *= turns[..., : turned.shape[-1]]
+        return rows.reshape(*x.shape[:2], len(kind), shape.heads, shape.head_width).transpose(2, 0, 3, 1, 4)
+
+    def close(self, number: int, x: Floats, attended: Floats, adapter: Adapter | None) -> Floats:
+        """Turn a layer's input, in place, into its output, given (sequences, tokens, width) from attention."""
+        x += self._product(number, "out", attended, adapter)
+        both = self._product(number, "gate_up", self._normed(x), adapter)
+        gate, up = both[..., : self.shape.inner], both[..., self.shape.inner :]  # both negative
+        swish = np.exp(gate)
         swish += 1
         np.divide(gate, swish, out=swish)
         swish *= up
-        x += product(swish, layer.down, tile)
+        x += self._product(number, "down", swish, adapter)
         return x
 
-    def logits(self, x: Floats, tile: int) -> Floats:
-        """Return (rows, vocabulary)."""
-        return product(self._normed(x), self._unembedding, tile)
+    def logits(self, x: Floats) -> Floats:
+        """Return (rows, vocabulary) of (rows, width)."""
+        logits: Floats = np.matmul(self._normed(x)[:, None], self._unembedding)[:, 0]
+        return logits
+
+    def adapter(self, sha256: str, layers: Sequence[tuple[Projections, Projections]]) -> Adapter:
+        """Return an adapter that adds `B @ A` to projections: for each layer, all (A, B) by projection."""
+        return Adapter(sha256, [self._changes(number, a, b) for number, (a, b) in enumerate(layers)])
+
+    def _product(self, number: int, kind: Kind, x: Floats, adapter: Adapter | None) -> Floats:
+        result: Floats = np.matmul(x, self.layers[number][kind])
+        change = adapter.layers[number].get(kind) if adapter else None
+        if change is not None:
+            result += np.matmul(np.matmul(x, change.down), change.up)
+        return result
 
     def _normed(self, x: Floats) -> Floats:
-        """RMSNorm; its weights are multiplied into the matrix that follows."""
-        mean = np.square(x).mean(-1, keepdims=True)
-        normed: Floats = x / np.sqrt(mean + np.float32(self.shape.norm_eps))
+        """RMSNorm but for a factor: its weights and the root of the width are multiplied into the matrix that follows."""
+        size = np.vecdot(x, x)
+        size += np.float32(self.shape.width * self.shape.norm_eps)
+        np.sqrt(size, out=size)
+        normed: Floats = np.divide(x, size[..., None])
         return normed
 
-    def _rotated(self, x: Floats, positions: Ints) -> Floats:
-        """Rotary positions (Su et al. 2021, arXiv:2104.09864) on (rows, 2, heads, head width)."""
-        half = self.shape.head_width // 2
-        cos, sin = self._cos[positions][:, None, None], self._sin[positions][:, None, None]
-        first, second = x[..., :half], x[..., half:]
-        turned = np.empty_like(x)
-        turned[..., :half] = first * cos - second * sin
-        turned[..., half:] = second * cos + first * sin
-        return turned
+    def _layer(self, number: int, projections: Projections) -> Mapping[Kind, Floats]:
+        """Return a layer's matrices, each (inputs, outputs), with the norms before them multiplied in."""
+        layer: dict[Kind, Floats] = {}
+        for kind, members in MEMBERS.items():
+            whole = np.concatenate([self._arranged(name, projections[name]) for name in members])
+            layer[kind] = np.ascontiguousarray((whole * self._norm_before(number, kind)).T)
+        return _with_parts(layer, self.shape.width)
+
+    def _changes(self, number: int, a: Projections, b: Projections) -> Mapping[Kind, Change]:
+        """Return the changes of a layer; one of several projections has their ranks side by side."""
+        changes: dict[Kind, Change] = {}
+        for kind, members in MEMBERS.items():
+            present = [name for name in members if name in a]
+            if not present:
+                continue
+            down = np.concatenate([a[name] for name in present]) * self._norm_before(number, kind)
+            ends = np.cumsum([len(a[name]) for name in present])
+            parts: list[Floats] = []
+            for name in members:
+                part = np.zeros((self.shape.sizes(name)[0], len(down)), np.float32)
+                if name in a:
+                    end = int(ends[present.index(name)])
+                    part[:, end - len(a[name]) : end] = b[name]
+                parts.append(self._arranged(name, part))
+            changes[kind] = Change(np.ascontiguousarray(down.T), np.ascontiguousarray(np.concatenate(parts).T))
+        if "qkv" in changes:
+            whole = changes["qkv"]
+            ups = _with_parts({"qkv": whole.up}, self.shape.width)
+            changes |= {"q": Change(whole.down, ups["q"]), "kv": Change(whole.down, ups["kv"])}
+        return changes
+
+    def _norm_before(self, number: int, kind: Kind) -> Floats | np.float32:
+        """Return what of the norm before a matrix is multiplied into it; 1 where there is no norm."""
+        if kind not in ("qkv", "gate_up"):
+            return np.float32(1)
+        return self._norms[number][kind == "gate_up"] * _root(self.shape.width)
+
+    def _arranged(self, projection: str, matrix: Floats) -> Floats:
+        """Return a projection (outputs, any) as `project` and `close` use it.
+
+        The two numbers that rotary positions turn together stand side by side, queries are scaled, and gate and up are
+        negative, which saves `close` a pass.
+        """
+        if projection in ("gate", "up"):
+            return -matrix
+        if projection not in ("q", "k"):
+            return matrix
+        shape = self.shape
+        halves = matrix.reshape(shape.heads, 2, shape.head_width // 2, matrix.shape[1])
+        pairs = np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(matrix.shape)
+        return pairs * np.float32(shape.head_width**-0.5) if projection == "q" else pairs
 
 
-def product(x: Floats, matrix: Floats, tile: int) -> Floats:
-    """Return x @ matrix, computed in tiles of so many rows, so that no row's result depends on how many there are."""
-    rows = len(x)
-    missing = -rows % tile
-    if missing:
-        x = np.concatenate([x, np.zeros((missing, x.shape[1]), np.float32)])
-    tiles: Floats = np.matmul(x.reshape(-1, tile, x.shape[1]), matrix)
-    return tiles.reshape(rows + missing, -1)[:rows]
+def padded(length: int) -> int:
+    """Return the width to which a prompt of `length` tokens is padded while it is read."""
+    return -(-length // WIDTH_STEP) * WIDTH_STEP
 
 
-def steady(tile: int, matrix: Floats) -> bool:
-    """Tell whether a row's product with a matrix is the same bits at every place of a tile."""
-    row = np.random.default_rng(0).standard_normal((1, len(matrix)), np.float32)
-    rows = product(np.repeat(row, tile, axis=0), matrix, tile)
-    return bool((rows == rows[0]).all())
-
-
-def _safe(tiles: Sequence[int], matrices: Iterable[Floats]) -> int:
-    """Return the first tile that is steady with all; else the last one."""
-    matrices = list(matrices)
-    with one_blas_thread():
-        return next((tile for tile in tiles if all(steady(tile, matrix) for matrix in matrices)), tiles[-1])
-
-
-def _attended(shape: Shape) -> Iterator[Floats]:
-    """Return keys and values such as queries and weights are multiplied by, of prefixes of a few lengths."""
-    for length in (33, 100, 256, 301):
-        keys = np.random.default_rng(length).standard_normal((length, shape.head_width), np.float32)
-        yield keys.T
-        yield keys
-
-
-def read_shape(config: dict[str, Any]) -> Shape:
+def read_shape(config: Mapping[str, Any]) -> Shape:
     """Return the sizes in a config.json of Hugging Face's Llama."""
     return Shape(
         layers=config["num_hidden_layers"],
@@ -169,26 +223,26 @@ def read_shape(config: dict[str, Any]) -> Shape:
     )
 
 
-def _layer(weights: dict[str, Floats], prefix: str) -> Layer:
-    def named(name: str) -> Floats:
-        return weights[f"{prefix}{name}.weight"]
-
-    qkv = np.concatenate([named(f"self_attn.{kind}_proj") for kind in "qkv"])
-    gate_up = np.concatenate([named("mlp.gate_proj"), named("mlp.up_proj")])
-    return Layer(
-        qkv=_transposed(qkv * named("input_layernorm")),
-        out=_transposed(named("self_attn.o_proj")),
-        gate_up=_transposed(gate_up * named("post_attention_layernorm")),
-        down=_transposed(named("mlp.down_proj")),
-    )
+def _projections(weights: Mapping[str, Floats], prefix: str) -> Projections:
+    rooms = {"q": "self_attn", "k": "self_attn", "v": "self_attn", "o": "self_attn"}
+    names = [name for members in MEMBERS.values() for name in members]
+    return {name: weights[f"{prefix}{rooms.get(name, 'mlp')}.{name}_proj.weight"] for name in names}
 
 
-def _transposed(matrix: Floats) -> Floats:
-    return np.ascontiguousarray(matrix.T)
+def _norms(weights: Mapping[str, Floats], prefix: str) -> tuple[Floats, Floats]:
+    return weights[f"{prefix}input_layernorm.weight"], weights[f"{prefix}post_attention_layernorm.weight"]
 
 
-def _rotations(shape: Shape) -> tuple[Floats, Floats]:
-    """Return cosine and sine of every position's angles: (context, half of the head width)."""
+def _root(width: int) -> np.float32:
+    return np.float32(math.sqrt(width))
+
+
+def _with_parts(layer: Mapping[Kind, Floats], width: int) -> Mapping[Kind, Floats]:
+    return {**layer, "q": layer["qkv"][:, :width], "kv": layer["qkv"][:, width:]}
+
+
+def _turns(shape: Shape) -> Turns:
+    """Return the rotary positions (Su et al. 2021, arXiv:2104.09864) as complex numbers, for all queries, then all keys."""
     frequencies = shape.rope_theta ** -(np.arange(0, shape.head_width, 2) / shape.head_width)
-    angles = np.outer(np.arange(shape.context), frequencies)
-    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    angles = np.outer(np.arange(padded(shape.context) + WIDTH_STEP), frequencies)
+    return np.tile(np.exp(1j * angles).astype(np.complex64), 2 * shape.heads)

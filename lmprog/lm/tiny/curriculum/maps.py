@@ -1,0 +1,452 @@
+"""Label maps: classes of texts under labels that are new in every example, so that they must be read, not known."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from random import Random
+
+from lmprog.lm.tiny.curriculum.example import Task, Turn
+from lmprog.lm.tiny.curriculum.labels import SOURCES, Source, field_names
+from lmprog.lm.tiny.curriculum.lexicon import (
+    ADJECTIVES,
+    CATEGORIES,
+    JOBS,
+    NOUNS,
+    article,
+    listed,
+    name,
+    part,
+    person,
+    words,
+)
+from lmprog.lm.tiny.curriculum.world import KINDS as ENTITIES
+from lmprog.lm.tiny.curriculum.world import Kind as Entity
+from lmprog.lm.tiny.curriculum.world import entity, passage
+
+FAMILY = "maps"
+
+HELD_KINDS = ("parity", "entity", "weather")
+"""Kinds of input that are never mapped in training: a number by parity, a passage by what it is about, a report by
+its weather. Chosen before anything was trained on this curriculum."""
+
+_POOLS = (words(False), words(True))
+_THINGS = (part(tuple(NOUNS), False), part(tuple(NOUNS), True))
+_TRAITS = (part(tuple(ADJECTIVES), False), part(tuple(ADJECTIVES), True))
+_TRADES = (part(tuple(JOBS), False), part(tuple(JOBS), True))
+_MEMBERS = tuple({kind: part(tuple(members), held) for kind, members in CATEGORIES.items()} for held in (False, True))
+_MANY_MEMBERS = tuple(
+    [kind for kind, members in by_kind.items() if len(members) >= least]
+    for by_kind, least in zip(_MEMBERS, (4, 2), strict=True)
+)
+_VOWELS = "aeiou"
+
+
+def _by(of: Callable[[str], str], least: int) -> Sequence[Mapping[str, Sequence[str]]]:
+    """Return the words that training shows and those that it does not, each by some letter that many share."""
+    found: list[Mapping[str, Sequence[str]]] = []
+    for pool in _POOLS:
+        groups: dict[str, list[str]] = {}
+        for word in pool:
+            groups.setdefault(of(word), []).append(word)
+        found.append({key: group for key, group in sorted(groups.items()) if len(group) >= least})
+    return found
+
+
+_BY_FIRST, _BY_LAST = _by(lambda word: word[0], 3), _by(lambda word: word[-1], 3)
+_BY_VOWEL = _by(lambda word: "vowel" if word[0] in _VOWELS else "consonant", 1)
+
+
+def _count(rng: Random, most: int) -> int:
+    return min(most, rng.choice((2, 2, 3, 3, 4)))
+
+
+def _key(rng: Random, held: bool) -> str:
+    return rng.choice(_POOLS[held]) if rng.random() < 0.7 else name(rng, held)
+
+
+def _keys(rng: Random, held: bool) -> Sequence[str]:
+    found: list[str] = []
+    while len(found) < 4:
+        key = _key(rng, held)
+        if key not in found:
+            found.append(key)
+    return found[: _count(rng, 4)]
+
+
+def _gap(rng: Random) -> str:
+    return rng.choice((" ", " ", " , "))
+
+
+def _others(rng: Random, held: bool, count: int, without: Sequence[str]) -> list[str]:
+    return [word for word in rng.sample(_POOLS[held], count) if word not in without]
+
+
+def _said(keys: Sequence[str], text: str) -> Mapping[str, str]:
+    return {key: text.format(key) for key in keys}
+
+
+def _first_letter(rng: Random, held: bool) -> Source:
+    keys = rng.sample([key for key in _BY_FIRST[True] if key in _BY_FIRST[False]], _count(rng, 4))
+    return Source(
+        "first_letter", "word", keys, lambda r, c, h: r.choice(_BY_FIRST[h][c]), _said(keys, "one that starts with {}")
+    )
+
+
+def _last_letter(rng: Random, held: bool) -> Source:
+    keys = rng.sample([key for key in _BY_LAST[True] if key in _BY_LAST[False]], _count(rng, 4))
+    return Source(
+        "last_letter", "word", keys, lambda r, c, h: r.choice(_BY_LAST[h][c]), _said(keys, "one that ends in {}")
+    )
+
+
+def _vowel(rng: Random, held: bool) -> Source:
+    phrases = {"vowel": "one that starts with a vowel", "consonant": "one that starts with a consonant"}
+    return Source("vowel", "word", tuple(phrases), lambda r, c, h: r.choice(_BY_VOWEL[h][c]), phrases)
+
+
+def _length(rng: Random, held: bool) -> Source:
+    limit = rng.choice((5, 6, 7))
+    phrases = {"short": f"one of less than {limit} letters", "long": f"one of {limit} letters or more"}
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        while True:
+            word = rng.choice(_POOLS[held])
+            if (len(word) < limit) == (label == "short") and abs(len(word) - limit + 0.5) > 1:
+                return word
+
+    return Source("length", "word", tuple(phrases), draw, phrases)
+
+
+def _keyword(rng: Random, held: bool) -> Source:
+    return Source("keyword", "word", _keys(rng, held), lambda _, label, __: label)
+
+
+def _contains(rng: Random, held: bool) -> Source:
+    keys, gap = _keys(rng, held), _gap(rng)
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        items = [label, *_others(rng, held, rng.randint(2, 4), keys)]
+        rng.shuffle(items)
+        return gap.join(items)
+
+    return Source("contains", "list", keys, draw, _said(keys, "a list with {}"))
+
+
+def _first_word(rng: Random, held: bool) -> Source:
+    keys, gap = _keys(rng, held), _gap(rng)
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        return gap.join([label, *_others(rng, held, rng.randint(1, 3), ())])
+
+    return Source("first_word", "list", keys, draw, _said(keys, "a list that begins with {}"))
+
+
+def _last_word(rng: Random, held: bool) -> Source:
+    keys, gap = _keys(rng, held), _gap(rng)
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        return gap.join([*_others(rng, held, rng.randint(1, 3), ()), label])
+
+    return Source("last_word", "list", keys, draw, _said(keys, "a list that ends with {}"))
+
+
+def _category(rng: Random, held: bool) -> Source:
+    kinds = rng.sample(_MANY_MEMBERS[True], _count(rng, 4))
+    return Source("category", "word", kinds, lambda r, c, h: r.choice(_MEMBERS[h][c]))
+
+
+def _categories(rng: Random, held: bool) -> Source:
+    kinds, gap = rng.sample(_MANY_MEMBERS[True], _count(rng, 4)), _gap(rng)
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        members = _MEMBERS[held][label]
+        return gap.join(rng.sample(members, min(len(members), rng.randint(2, 3))))
+
+    return Source("categories", "list", kinds, draw, _said(kinds, "a list of {}"))
+
+
+def _member(rng: Random, held: bool) -> Source:
+    """A list with one word of a category, among words of categories that are not asked for."""
+    kinds = rng.sample(_MANY_MEMBERS[True], 7)
+    asked, rest, gap = kinds[: _count(rng, 3)], kinds[3:], _gap(rng)
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        items = [rng.choice(_MEMBERS[held][kind]) for kind in (label, *rng.sample(rest, 2))]
+        rng.shuffle(items)
+        return gap.join(items)
+
+    return Source("member", "list", asked, draw, {kind: f"a list with {article(kind)}" for kind in asked})
+
+
+def _items(rng: Random, held: bool) -> Source:
+    counts, gap = rng.sample(("1", "2", "3", "4", "5"), _count(rng, 4)), _gap(rng)
+    return Source(
+        "items",
+        "list",
+        counts,
+        lambda r, c, h: gap.join(r.sample(_POOLS[h], int(c))),
+        {count: f"a list of {count} {'word' if count == '1' else 'words'}" for count in counts},
+    )
+
+
+def _repeats(rng: Random, held: bool) -> Source:
+    gap = _gap(rng)
+
+    def draw(rng: Random, label: str, held: bool) -> str:
+        items = rng.sample(_POOLS[held], rng.randint(3, 4))
+        if label == "repeats":
+            items[-1] = rng.choice(items[:-1])
+            rng.shuffle(items)
+        return gap.join(items)
+
+    return Source(
+        "repeats",
+        "list",
+        ("repeats", "differs"),
+        draw,
+        {"repeats": "a list with a word twice", "differs": "a list of different words"},
+    )
+
+
+def _size(rng: Random, held: bool) -> Source:
+    limit = rng.choice((10, 20, 30, 40, 50, 60, 70, 80))
+    phrases = {"low": f"a number below {limit}", "high": f"a number from {limit} up"}
+    return Source(
+        "size",
+        "number",
+        tuple(phrases),
+        lambda r, c, _: str(r.randint(0, limit - 1) if c == "low" else r.randint(limit, 99)),
+        phrases,
+    )
+
+
+def _digits(rng: Random, held: bool) -> Source:
+    phrases = {"1": "a number of one digit", "2": "a number of two digits", "3": "a number of three digits"}
+    keys = rng.sample(list(phrases), _count(rng, 3))
+    return Source(
+        "digits", "number", keys, lambda r, c, _: str(r.randint(10 ** (int(c) - 1), 10 ** int(c) - 1)), phrases
+    )
+
+
+def _larger(rng: Random, held: bool) -> Source:
+    def draw(rng: Random, label: str, held: bool) -> str:
+        low, high = sorted(rng.sample(range(100), 2))
+        return f"{high} {low}" if label == "first" else f"{low} {high}"
+
+    phrases = {"first": "a pair whose first number is larger", "second": "a pair whose second number is larger"}
+    return Source("larger", "pair", tuple(phrases), draw, phrases)
+
+
+def _letters(rng: Random, held: bool) -> Source:
+    phrases = {"small": "a word in small letters", "capital": "a word in capital letters"}
+    return Source(
+        "letters",
+        "word",
+        tuple(phrases),
+        lambda r, c, h: r.choice(_POOLS[h]).upper() if c == "capital" else r.choice(_POOLS[h]),
+        phrases,
+    )
+
+
+_JOB_TEXTS = (
+    ("{n} is {j} .", "{n} , {j} from {c} , is here .", "{n} works as {j} in {c} .", "my friend {n} is {j} ."),
+    ("they say that {n} is {j} .", "in {c} {n} was {j} ."),
+)  # fmt: skip
+
+
+def _job(rng: Random, held: bool) -> Source:
+    jobs = rng.sample(_TRADES[held], _count(rng, 4))
+    return Source(
+        "job",
+        "sentence",
+        jobs,
+        lambda r, c, h: r.choice(_JOB_TEXTS[h]).format(n=person(r, h), j=article(c), c=name(r, h)),
+    )
+
+
+def _trait(rng: Random, held: bool) -> Source:
+    traits = rng.sample(_TRAITS[held], _count(rng, 4))
+    texts = (("the {a} {n}", "{n} with {m} is {a}", "this {n} is {a}"), ("such a {a} {n}", "the {n} seems {a}"))
+    return Source(
+        "trait",
+        "phrase",
+        traits,
+        lambda r, c, h: r.choice(texts[h]).format(a=c, n=r.choice(_THINGS[h]), m=name(r, h)),
+    )
+
+
+def _owner(rng: Random, held: bool) -> Source:
+    """Who has the thing: a name that is chosen for the map."""
+    names = [name(rng, held) for _ in range(_count(rng, 3))]
+    texts = (("the {n} of {a}", "{a} has the {n}", "this {n} is from {a}"), ("{a} owns a {n}", "a {n} made by {a}"))
+    return Source(
+        "owner",
+        "phrase",
+        list(dict.fromkeys(names)),
+        lambda r, c, h: r.choice(texts[h]).format(a=c, n=r.choice(_THINGS[h])),
+        _said(names, "one with {}"),
+    )
+
+
+def _parity(rng: Random, held: bool) -> Source:
+    return Source("parity", "number", ("even", "odd"), lambda r, c, _: str(r.randint(0, 30) * 2 + (c == "odd")))
+
+
+def _entity(rng: Random, held: bool) -> Source:
+    kinds: dict[str, Entity] = {kind: kind for kind in rng.sample(ENTITIES, _count(rng, 4))}
+    return Source("entity", "passage", tuple(kinds), lambda r, c, h: passage(entity(r, kinds[c], h)), large=True)
+
+
+def _fixed(source: Source) -> Callable[[Random, bool], Source]:
+    return lambda rng, held: source
+
+
+_MADE: Mapping[str, tuple[Callable[[Random, bool], Source], float]] = {
+    "first_letter": (_first_letter, 1.0),
+    "last_letter": (_last_letter, 0.8),
+    "vowel": (_vowel, 0.6),
+    "length": (_length, 0.5),
+    "keyword": (_keyword, 1.3),
+    "contains": (_contains, 1.0),
+    "first_word": (_first_word, 1.0),
+    "last_word": (_last_word, 0.7),
+    "category": (_category, 1.3),
+    "categories": (_categories, 0.8),
+    "member": (_member, 0.7),
+    "items": (_items, 0.6),
+    "repeats": (_repeats, 0.5),
+    "size": (_size, 0.8),
+    "digits": (_digits, 0.6),
+    "larger": (_larger, 0.5),
+    "letters": (_letters, 0.5),
+    "job": (_job, 0.7),
+    "trait": (_trait, 0.7),
+    "owner": (_owner, 0.6),
+    "parity": (_parity, 0.0),
+    "entity": (_entity, 0.0),
+}
+_FREQUENT = ("sentiment", "reviewed", "topic", "intent")
+_TEXTS = {kind: 1.0 if kind in _FREQUENT else 0.6 for kind in SOURCES if kind not in ("warmth", "weather")}
+"""Reports stay out with the weather, by their warmth too."""
+
+KINDS: Mapping[str, Callable[[Random, bool], Source]] = {
+    **{kind: make for kind, (make, _) in _MADE.items()},
+    **{kind: _fixed(source) for kind, source in SOURCES.items() if kind != "warmth"},
+}
+"""All kinds of input, with those held out: how to make the classes and their texts."""
+
+TRAINED_KINDS: Sequence[str] = tuple(kind for kind in KINDS if kind not in HELD_KINDS)
+_TRAINED_WEIGHTS = list(accumulate(_TEXTS.get(kind) or _MADE[kind][1] for kind in TRAINED_KINDS))
+
+WORDINGS = (
+    ("Answer {}.", "{m} for {c}"),
+    ("Say {}.", "{m} if it is {c}"),
+    ("Label {}.", "{c} as {m}"),
+    ("Classify the {noun} with this code : {}.", "{c} is {m}"),
+    ("Write {}.", "{m} for {c}"),
+    ("Use {}.", "{m} for {c}"),
+    ("Map {}.", "{c} as {m}"),
+    ("Follow this table : {}.", "{c} gives {m}"),
+    ("The answer is {}.", "{m} if it is {c}"),
+    ("Code : {}.", "{c} = {m}"),
+    ("Choose {}.", "{m} when it is {c}"),
+    ("Give {}.", "{m} to {c}"),
+    ("Translate {}.", "{c} into {m}"),
+    ("Read the {noun} and write {}.", "{m} when it is {c}"),
+    ("Labels : {}.", "{c} -> {m}"),
+    ("Mark {}.", "{c} with {m}"),
+    ("Sort the {noun} : {}.", "{c} goes to {m}"),
+    ("What is the {noun} ? Answer {}.", "{m} in case of {c}"),
+    ("Turn {}.", "{c} to {m}"),
+    ("Put {}.", "{m} where the {noun} is {c}"),
+)
+"""How a map is said: the frame, and one class in it."""
+HELD_WORDINGS = (
+    ("Return {}.", "{m} if it is {c}"),
+    ("Output {}.", "{m} whenever the {noun} is {c}"),
+    ("For the {noun} , {}.", "{c} means {m}"),
+)
+"""The same, never trained."""
+_WORDINGS_EACH = 5
+"""A map is made for one example, which needs no more."""
+_SHORT = """A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 one two three four five six foo bar
+baz qux yes no up down left right good bad alpha beta gamma delta blick dax wug zop lum tev kip nar sol ven mib fep"""
+_SHORT_LABELS = (part(tuple(_SHORT.split()), False), part(tuple(_SHORT.split()), True))
+
+
+def label_map(rng: Random, held: bool = False, *, unseen_kind: bool = False, kind: str | None = None) -> Task:
+    """Return a new map; held: with labels that training never shows; `unseen_kind`: over inputs never mapped."""
+    kind = kind or (rng.choice(HELD_KINDS) if unseen_kind else _trained_kind(rng))
+    source = KINDS[kind](rng, held)
+    groups = _groups(rng, source)
+    labels = _new_labels(rng, held, len(groups))
+    classes = dict(zip(labels, groups.values(), strict=True))
+
+    def draw(rng: Random, held: bool) -> Turn:
+        label = rng.choice(labels)
+        return Turn({"text": source.draw(rng, rng.choice(classes[label]), held)}, {"answer": label})
+
+    pairs = list(zip(groups, labels, strict=True))
+    return Task(
+        f"map_{kind}",
+        FAMILY,
+        draw,
+        _worded(rng.sample(WORDINGS, _WORDINGS_EACH), pairs, source.noun),
+        _worded(HELD_WORDINGS, pairs, source.noun),
+        labels=labels,
+        names=field_names(source.noun),
+        large=source.large,
+    )
+
+
+def _trained_kind(rng: Random) -> str:
+    return rng.choices(TRAINED_KINDS, cum_weights=_TRAINED_WEIGHTS)[0]
+
+
+def _groups(rng: Random, source: Source) -> Mapping[str, Sequence[str]]:
+    """Return what is to be told apart, by its phrase: some of the classes, or at times one against the others."""
+    classes = list(source.labels)
+    rng.shuffle(classes)
+    if len(classes) > 2 and rng.random() < 0.12:
+        return {source.phrase(classes[0]): classes[:1], "anything else": classes[1:]}
+    return {source.phrase(label): [label] for label in classes[: _count(rng, len(classes))]}
+
+
+def _worded(wordings: Sequence[tuple[str, str]], pairs: Sequence[tuple[str, str]], noun: str) -> Sequence[str]:
+    worded: list[str] = []
+    for frame, cell in wordings:
+        own = cell.replace("{noun}", noun)
+        said = listed([own.replace("{c}", c).replace("{m}", m) for c, m in pairs])
+        worded.append(frame.replace("{noun}", noun).replace("{}", said))
+    return worded
+
+
+def _new_labels(rng: Random, held: bool, count: int) -> Sequence[str]:
+    """Return different labels, mostly of one sort."""
+    sort = rng.random() if rng.random() < 0.7 else None
+    found: list[str] = []
+    while len(found) < count:
+        label = _new_label(rng, held, rng.random() if sort is None else sort)
+        if label not in found:
+            found.append(label)
+    return found
+
+
+def _new_label(rng: Random, held: bool, sort: float) -> str:
+    """Return a word, a made-up name, two of these, or a letter, a digit or the like."""
+    if sort < 0.45:
+        word = rng.choice(_POOLS[held])
+        return word.capitalize() if rng.random() < 0.1 else word
+    if sort < 0.65:
+        return _made_up(rng, held)
+    if sort < 0.83:
+        return f"{_part(rng, held)} {_part(rng, held)}"
+    return rng.choice(_SHORT_LABELS[held])
+
+
+def _part(rng: Random, held: bool) -> str:
+    return rng.choice(_POOLS[held]) if rng.random() < 0.6 else _made_up(rng, held)
+
+
+def _made_up(rng: Random, held: bool) -> str:
+    made = name(rng, held)
+    return made if rng.random() < 0.5 else made.lower()

@@ -1,0 +1,342 @@
+"""How a task becomes an example, and which tasks training draws: an instruction or none, demos, names, weights."""
+
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from random import Random
+
+from lmprog.lm.tiny.curriculum import labels, lists, maps, meta, numbers, questions, tools, words
+from lmprog.lm.tiny.curriculum.example import REASONING, Example, Style, Task, Turn
+from lmprog.lm.tiny.curriculum.lexicon import words as known_words
+from lmprog.lm.tiny.curriculum.maps import label_map
+from lmprog.lm.tiny.curriculum.meta import naming
+from lmprog.lm.tiny.curriculum.rules import rule
+from lmprog.lm.tiny.curriculum.tables import table
+
+VAGUE: Sequence[str] = (
+    "Given the fields {ticked_inputs}, produce the fields {ticked_outputs}.",
+    "Given {and_inputs}, write {and_outputs}.",
+    "Given the fields , produce the {last}.",
+    "Do the task.",
+    "Given the {first} , produce the {last}.",
+    "Complete the last item.",
+    "Follow the pattern.",
+    "Answer.",
+    "Process the {first}.",
+    "Respond to the {first}.",
+    "Given the fields , produce the output.",
+    "Fill in the missing field.",
+    "Produce the {last}.",
+    "Given the input , produce the output.",
+    "Write {last}.",
+    "From {inputs}, write {outputs}.",
+    "Give the {last}.",
+    "Read {inputs} and write {outputs}.",
+    "Write the fields {outputs}.",
+    "Given {inputs}, fill {outputs}.",
+    "Process the text.",
+    "Respond to the input.",
+    "{first} -> {last}",
+    "Go on in the same way.",
+)
+"""Instructions that tell nothing about the task but, some of them, the names of the fields."""
+
+HELD_VAGUE: Sequence[str] = (
+    "Use {inputs} to produce {outputs}.",
+    "Provide the {last} for the {first}.",
+    "The fields are {inputs} ; reply with {outputs}.",
+)
+"""Three more, never trained, written by the rule that they name the fields only."""
+
+MOST_CHARACTERS = 1700
+"""Of a training example's fields and values; beyond, it loses demos. About 600 tokens."""
+
+_REASONED = 0.3
+"""How often a task that can give reasons does."""
+_TRIES, _REPEATS = 40, 6
+"""How often to draw again for a turn with another label, and how often for one that was not seen yet."""
+_FIRST_SHOWN, _SHOWN_AGAIN = 0.08, 1.3
+"""Weights of a label map's answers where no instruction tells the labels: nobody can know one before it is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How often which instruction and how many demos."""
+
+    styles: tuple[float, float, float]
+    """Of a precise, a vague and no instruction."""
+    precise: Sequence[float]
+    """Of 0, 1, 2 ... demos under a precise instruction."""
+    vague: Sequence[float]
+    """Of 0, 1, 2 ... demos under another."""
+
+
+_SMALL = _Plan((0.62, 0.32, 0.06), (0.28, 0.1, 0.12, 0.13, 0.21, 0.1, 0.06), (0.12, 0.08, 0.15, 0.19, 0.26, 0.1, 0.1))
+_LARGE = _Plan((0.62, 0.32, 0.06), (0.36, 0.18, 0.18, 0.12, 0.16), (0.2, 0.2, 0.24, 0.18, 0.18))
+_MAPS = _Plan((0.55, 0.35, 0.1), (3, 1, 1, 1, 1.4, 1, 0.6), (0, 0, 0, 1, 1.5, 1.3, 1.3, 0.8, 0.6, 0.4, 0.4))
+_LARGE_MAPS = _Plan((0.55, 0.35, 0.1), (3, 1, 1, 1, 1, 0.6), (0, 0, 0, 1, 1.5, 1.2, 1))
+_RULES = _Plan((0.42, 0.46, 0.12), (2, 1, 1, 1, 1.3, 0.6), (0, 0, 0.2, 1, 1.3, 1, 0.8))
+_TABLES = _Plan((0.5, 0.4, 0.1), (2, 1, 1, 1, 1.3, 1, 1), (0, 0, 0, 1, 1.3, 1.3, 1.3, 1, 1))
+_META = _Plan((1.0, 0.0, 0.0), (1,), (1,))
+_SMALL_META = _Plan((0.9, 0.1, 0.0), (0.6, 0.1, 0.1, 0.1, 0.1), (0.1, 0.1, 0.2, 0.3, 0.3))
+
+
+def example(
+    task: Task,
+    rng: Random,
+    *,
+    style: Style | None = None,
+    demos: int | None = None,
+    held: bool = False,
+    held_wording: bool = False,
+    renamed: bool = True,
+    reasoning: bool | None = None,
+) -> Example:
+    """Return an example of the task; what is left None is drawn as in training.
+
+    held: contents that training never shows; `held_wording`: an instruction that it never shows; `renamed`: fields
+    under any of their names, else under the first. The question's inputs are none of the demos', where the task has
+    others. Without `demos` a long example loses some.
+    """
+    question = task.draw(rng, held)
+    plan = _plan(task, question)
+    style = style or rng.choices(_STYLES, plan.styles)[0]
+    count = _count(plan, style, task, rng) if demos is None else demos
+    turns = [*_demos(task, rng, held, count, question), question]
+    if demos is None:
+        turns = _cut(turns)
+    if not (rng.random() < _REASONED if reasoning is None else reasoning):
+        turns = [_without_reasoning(turn) for turn in turns]
+    weights = _weights(task, style, turns)
+    names = naming(task, turns, rng) if renamed else _first_names(task, turns)
+    shown = [meta.renamed(turn, names) for turn in turns]
+    return Example(task.name, task.family, style, _instruction(task, style, shown, rng, held_wording), shown, weights)
+
+
+@cache
+def named_tasks() -> Sequence[Task]:
+    """Return all fixed tasks, those with tools too."""
+    return (*_plain_tasks(), *tools.TASKS)
+
+
+@cache
+def meta_tasks() -> Sequence[Task]:
+    """Return the tasks about tasks, over the fixed ones without tools, and at times a fresh map or rule."""
+    return tuple(make(_plain_tasks(), (label_map, rule)) for make in meta.MAKERS)
+
+
+def training_example(rng: Random) -> Example:
+    """Return an example as training sees it: nothing held, and the task drawn by MIX."""
+    return example(_DRAWS[rng.choices(_GROUPS, cum_weights=_GROUP_STEPS)[0]](rng), rng)
+
+
+MIX: Mapping[str, float] = {"named": 0.45, "maps": 0.22, "rules": 0.12, "tables": 0.07, "meta": 0.08, "tools": 0.06}
+"""How much of training each group of tasks is, by examples."""
+
+_STYLES: tuple[Style, ...] = ("precise", "vague", "none")
+_GROUPS = tuple(MIX)
+_GROUP_STEPS = list(accumulate(MIX.values()))
+
+
+@cache
+def _plain_tasks() -> Sequence[Task]:
+    return (*words.TASKS, *lists.TASKS, *numbers.TASKS, *labels.TASKS, *questions.TASKS)
+
+
+def _weighted(tasks: Callable[[], Sequence[Task]]) -> Callable[[Random], Task]:
+    steps: list[float] = []
+
+    def draw(rng: Random) -> Task:
+        steps[:] = steps or accumulate(task.weight for task in tasks())
+        return rng.choices(tasks(), cum_weights=steps)[0]
+
+    return draw
+
+
+_DRAWS: Mapping[str, Callable[[Random], Task]] = {
+    "named": _weighted(_plain_tasks),
+    "maps": lambda rng: label_map(rng, False),
+    "rules": lambda rng: rule(rng, False),
+    "tables": lambda rng: table(rng, False),
+    "meta": _weighted(meta_tasks),
+    "tools": _weighted(lambda: tools.TASKS),
+}
+
+
+def _plan(task: Task, question: Turn) -> _Plan:
+    if task.family == maps.FAMILY:
+        return _LARGE_MAPS if task.large or len(next(iter(question.inputs.values()))) > 30 else _MAPS
+    if task.family == meta.FAMILY:
+        return _META if task.large else _SMALL_META
+    if task.family in ("rule", "table"):
+        return _RULES if task.family == "rule" else _TABLES
+    return _LARGE if task.large else _SMALL
+
+
+def _count(plan: _Plan, style: Style, task: Task, rng: Random) -> int:
+    weights = plan.precise if style == "precise" else plan.vague
+    count = rng.choices(range(len(weights)), weights)[0]
+    if style != "precise" and task.family == maps.FAMILY:
+        return max(count, len(task.labels))
+    return count
+
+
+def _demos(task: Task, rng: Random, held: bool, count: int, question: Turn) -> Sequence[Turn]:
+    """Return different demos, which show as many of the task's labels as they can."""
+    found: list[Turn] = []
+    seen = {tuple(question.inputs.values())}
+    missing = set(task.labels)
+    for _ in range(count):
+        turn = _another(task, rng, held, seen, missing)
+        seen.add(tuple(turn.inputs.values()))
+        missing.discard(_last(turn))
+        found.append(turn)
+    rng.shuffle(found)
+    return found
+
+
+def _another(task: Task, rng: Random, held: bool, seen: Container[tuple[str, ...]], labels: Collection[str]) -> Turn:
+    """Return a turn not seen yet, of one of the labels if there are any; a seen one where the task has few."""
+    turn, repeats = task.draw(rng, held), 0
+    for _ in range(_TRIES):
+        if not labels or _last(turn) in labels:
+            if tuple(turn.inputs.values()) not in seen or repeats == _REPEATS:
+                return turn
+            repeats += 1
+        turn = task.draw(rng, held)
+    return turn
+
+
+def _last(turn: Turn) -> str:
+    *_, last = turn.outputs.values()
+    return last
+
+
+def _cut(turns: Sequence[Turn]) -> list[Turn]:
+    """Leave out demos, the first ones, until the rest is short enough."""
+    kept: list[Turn] = []
+    length = 0
+    for turn in reversed(turns):
+        length += sum(len(name) + len(value) for name, value in (*turn.inputs.items(), *turn.outputs.items()))
+        if kept and length > MOST_CHARACTERS:
+            break
+        kept.append(turn)
+    return kept[::-1]
+
+
+def _without_reasoning(turn: Turn) -> Turn:
+    if REASONING not in turn.outputs or len(turn.outputs) == 1:
+        return turn
+    return Turn(turn.inputs, {name: value for name, value in turn.outputs.items() if name != REASONING})
+
+
+def _weights(task: Task, style: Style, turns: Sequence[Turn]) -> Sequence[float]:
+    if task.family == maps.FAMILY:
+        if style == "precise":
+            return (_SHOWN_AGAIN,) * len(turns)
+        shown = [_last(turn) for turn in turns]
+        return tuple(_SHOWN_AGAIN if label in shown[:i] else _FIRST_SHOWN for i, label in enumerate(shown))
+    if style == "precise":
+        return (1.0,) * len(turns)
+    return tuple(task.hints[i] if i < len(task.hints) else 1.0 for i in range(len(turns)))
+
+
+def _first_names(task: Task, turns: Sequence[Turn]) -> Mapping[str, str]:
+    fields = dict.fromkeys(own for turn in turns for own in (*turn.inputs, *turn.outputs))
+    return {own: task.names.get(own, (own,))[0] for own in fields}
+
+
+def _instruction(task: Task, style: Style, turns: Sequence[Turn], rng: Random, held_wording: bool) -> str:
+    if style == "precise":
+        return rng.choice(task.held if held_wording else task.precise)
+    if style == "none":
+        return ""
+    return vague(rng.choice(HELD_VAGUE if held_wording else VAGUE), turns[-1])
+
+
+def vague(template: str, turn: Turn) -> str:
+    """Return a vague instruction for a turn with these fields."""
+    if "{" not in template:
+        return template
+    inputs, outputs = list(turn.inputs), list(turn.outputs)
+    ticked = [[f"`{name}`" for name in names] for names in (inputs, outputs)]
+    return template.format(
+        ticked_inputs=", ".join(ticked[0]),
+        ticked_outputs=", ".join(ticked[1]),
+        and_inputs=_and(ticked[0]),
+        and_outputs=_and(ticked[1]),
+        inputs=_and(inputs),
+        outputs=_and(outputs),
+        first=inputs[0] if inputs else "input",
+        last=outputs[-1],
+    )
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+# Outside the curriculum: written down before anything was trained on it, and never trained.
+
+
+def _swap_ends(rng: Random, held: bool) -> Turn:
+    first, *middle, last = rng.sample(known_words(held), rng.randint(3, 5))
+    return Turn({"text": " ".join((first, *middle, last))}, {"answer": " ".join((last, *middle, first))})
+
+
+_TEAMS = {
+    "billing": "Kestrel team",
+    "shipping": "Falcon team",
+    "login": "Osprey team",
+    "refund": "Kestrel team",
+    "cancel": "Heron team",
+}
+
+
+def _route(rng: Random, held: bool) -> Turn:
+    intent = rng.choice(tuple(_TEAMS))
+    return Turn({"text": labels.SOURCES["intent"].draw(rng, intent, held)}, {"answer": _TEAMS[intent]})
+
+
+def _joint(rng: Random, held: bool) -> Turn:
+    text, sentiment, product = labels.review(rng, held)
+    return Turn({"text": text}, {"answer": f"{sentiment} {product}"})
+
+
+OUTSIDE: Sequence[Task] = (
+    Task(
+        "swap_ends",
+        "outside",
+        _swap_ends,
+        ("Swap the first and the last word.",),
+        (
+            "Exchange the first word and the last word of the list.",
+            "Let the first and the last word trade places.",
+            "Write the list with its two ends swapped.",
+        ),
+    ),
+    Task(
+        "route_team",
+        "outside",
+        _route,
+        ("Route the message to the right team.",),
+        (
+            "Which team should get the message?",
+            "Name the team that handles the message.",
+            "Send the message to its team.",
+        ),
+        labels=tuple(dict.fromkeys(_TEAMS.values())),
+    ),
+    Task(
+        "joint",
+        "outside",
+        _joint,
+        ("Give the sentiment and then the product of the review.",),
+        (
+            "Write the sentiment of the review followed by its product.",
+            "State first the sentiment and then what is reviewed.",
+            "Answer with sentiment and product of the review.",
+        ),
+    ),
+)

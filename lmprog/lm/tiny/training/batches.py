@@ -1,0 +1,183 @@
+"""The stream of examples and the batches made of it: functions of the seed and of the examples' numbers alone.
+
+This module does not import torch, so that the processes which draw examples start fast and stay small.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import count
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from os import environ
+from pathlib import Path
+from random import Random
+from signal import SIG_IGN, SIGINT, signal
+
+import numpy as np
+import numpy.typing as npt
+
+from lmprog.lm.tiny.curriculum.example import Example
+from lmprog.lm.tiny.training.tokenizer import PAD, Encoded, Encoder
+
+Draw = Callable[[Random], Example]
+
+CHUNK = 128
+"""So many examples are drawn and tokenized at once."""
+STEP = 8
+"""Widths of buckets are multiples of this: matrix kernels like them."""
+GROWTH = 1.1
+"""How much wider each bucket is than the one before: about 4 tokens in 100 are padding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Examples of about one length, and the tokens to predict in them."""
+
+    tokens: npt.NDArray[np.int64]
+    """(rows, width), padded on the right."""
+    places: npt.NDArray[np.int64]
+    """Where in the flattened `tokens` the token stands whose next one is predicted."""
+    targets: npt.NDArray[np.int64]
+    """The token to predict, for each place."""
+    weights: npt.NDArray[np.float32]
+    """Its weight in the loss, for each place."""
+    rows: npt.NDArray[np.int64]
+    """The row, for each place."""
+    families: Sequence[str]
+    """The family of each row."""
+    useful: int
+    """Tokens that are no padding."""
+    drawn: int
+    """How many examples had been drawn from the stream when the batch was full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A stream of examples: each is drawn by the seed and its number."""
+
+    draw: Draw
+    seed: int
+    folder: Path
+    """Where the tokenizer is."""
+    start: int = 0
+    """The number of the first example."""
+
+    def example(self, number: int) -> Example:
+        """Return one example of the stream."""
+        return self.named(str(number))
+
+    def named(self, name: str) -> Example:
+        """Return an example that a name stands for; one beside the stream unless the name is a number."""
+        return self.draw(Random(f"{self.seed}/{name}"))
+
+    def chunk(self, encoder: Encoder, number: int) -> Encoded:
+        """Return CHUNK examples as tokens."""
+        first = self.start + number * CHUNK
+        return encoder.encode([self.example(first + each) for each in range(CHUNK)])
+
+
+@contextmanager
+def chunks(source: Source, workers: int) -> Generator[Iterator[Encoded]]:
+    """Give the endless stream, drawn by so many processes; by this one if 0. It is the same stream for any number."""
+    if not workers:
+        encoder = Encoder(source.folder)
+        yield (source.chunk(encoder, number) for number in count())
+        return
+    context = get_context("spawn")  # a fork of a process that has run torch may hang
+    pipes = [context.Pipe(duplex=False) for _ in range(workers)]
+    processes = [
+        context.Process(target=_work, args=(source, writer, place, workers), daemon=True)
+        for place, (_, writer) in enumerate(pipes)
+    ]
+    for process in processes:
+        process.start()
+    for _, writer in pipes:
+        writer.close()
+    try:
+        yield (pipes[number % workers][0].recv() for number in count())
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+
+
+def widths(longest: int) -> list[int]:
+    """Return the widths of the buckets, up to `longest`."""
+    found = [4 * STEP]
+    while found[-1] < longest:
+        found.append(max(found[-1] + STEP, round(found[-1] * GROWTH / STEP) * STEP))
+    return [width for width in found if width < longest] + [longest]
+
+
+def batches(stream: Iterable[Encoded], longest: int, batch_tokens: int, drawn: int = 0) -> Generator[Batch]:
+    """Return a batch whenever a bucket is full. Left out: examples longer than `longest`, or without weight."""
+    buckets = widths(longest)
+    waiting: list[list[_Row]] = [[] for _ in buckets]
+    for encoded in stream:
+        ends = np.cumsum(encoded.lengths)
+        for family, start, end in zip(encoded.families, (ends - encoded.lengths).tolist(), ends.tolist(), strict=True):
+            drawn += 1
+            if end - start - 1 > longest or not encoded.weights[start:end].any():
+                continue
+            place = bisect_left(buckets, end - start - 1)
+            row = _Row(encoded.tokens[start:end].copy(), encoded.weights[start:end].copy(), family)  # a view keeps all
+            waiting[place].append(row)
+            if len(waiting[place]) >= max(1, batch_tokens // buckets[place]):
+                yield _batch(waiting[place], buckets[place], drawn)
+                waiting[place] = []
+
+
+def padded(encoded: Encoded, batch_tokens: int) -> Iterator[Batch]:
+    """Return all examples in batches, the shortest first."""
+    ends = np.cumsum(encoded.lengths)
+    rows: list[_Row] = []
+    for place in sorted(range(len(encoded.lengths)), key=encoded.lengths.tolist().__getitem__):
+        some = slice(ends[place] - encoded.lengths[place], ends[place])
+        row = _Row(encoded.tokens[some], encoded.weights[some], encoded.families[place])
+        if rows and (len(rows) + 1) * (len(row.tokens) - 1) > batch_tokens:
+            yield _batch(rows, len(rows[-1].tokens) - 1, 0)
+            rows = []
+        rows.append(row)
+    if rows:
+        yield _batch(rows, len(rows[-1].tokens) - 1, 0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Row:
+    tokens: npt.NDArray[np.uint16]
+    weights: npt.NDArray[np.float32]
+    family: str
+
+
+def _batch(rows: Sequence[_Row], width: int, drawn: int) -> Batch:
+    tokens = np.full((len(rows), width), PAD, np.int64)
+    targets = np.full((len(rows), width), PAD, np.int64)
+    weights = np.zeros((len(rows), width), np.float32)
+    for place, row in enumerate(rows):
+        length = len(row.tokens) - 1
+        tokens[place, :length] = row.tokens[:-1]
+        targets[place, :length] = row.tokens[1:]
+        weights[place, :length] = row.weights[1:]
+    places = np.flatnonzero(weights)
+    return Batch(
+        tokens=tokens,
+        places=places,
+        targets=targets.ravel()[places],
+        weights=weights.ravel()[places],
+        rows=places // width,
+        families=[row.family for row in rows],
+        useful=sum(len(row.tokens) - 1 for row in rows),
+        drawn=drawn,
+    )
+
+
+def _work(source: Source, pipe: "Connection[Encoded, None]", place: int, workers: int) -> None:
+    """Draw every `workers`-th chunk for the process at the other end; a full pipe makes it wait."""
+    signal(SIGINT, SIG_IGN)  # Ctrl-C reaches all processes; the trainer ends this one
+    environ["TOKENIZERS_PARALLELISM"] = "false"  # one processor each
+    encoder = Encoder(source.folder)
+    with suppress(BrokenPipeError):  # the trainer is gone
+        for number in count(place, workers):
+            pipe.send(source.chunk(encoder, number))

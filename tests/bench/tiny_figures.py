@@ -1,0 +1,282 @@
+"""What the embedded LM can do: `make tiny-figures`, or `python tests/bench/tiny_figures.py [--weights DIR] [GROUP ...]`.
+
+Exact match of the last output, on names, words, wordings and label maps that training never shows, through the very code
+that programs run. A finished cell is one line of JSON; it is not measured again with the same weights.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from keyword import iskeyword
+from pathlib import Path
+from random import Random
+
+import lmprog as lp
+from lmprog.lm.tiny.client import WEIGHTS, Tiny
+from lmprog.lm.tiny.curriculum import (
+    HELD_VAGUE,
+    OUTSIDE,
+    Example,
+    Task,
+    example,
+    induce,
+    label_map,
+    named_tasks,
+    rule,
+    table,
+)
+from lmprog.params import Weights
+from lmprog.programs.multihop import MultiHopQA, make_retriever, make_splits
+
+OUT = Path(__file__).parents[2] / "bench-out" / "tiny-figures.jsonl"
+TUNE_ROWS, TUNE_S = 200, 60.0
+"""Rows of a task that an adapter is trained on, under a vague instruction, and for how long."""
+VAGUE_HOPS = HELD_VAGUE[0]
+
+Draw = Callable[[Random], Example]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One figure: `count` examples of one kind, or whatever `measure` does."""
+
+    group: str
+    name: str
+    condition: str
+    draw: Draw | None = None
+    measure: Callable[[Tiny, int], tuple[float, int]] | None = None
+    """Returns how many are right, and of how many."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.group}/{self.name}/{self.condition}"
+
+
+CONDITIONS: Mapping[str, Mapping[str, object]] = {
+    "vague": {"style": "vague", "demos": 0},
+    "precise": {"style": "precise", "demos": 0},
+    "vague + 4": {"style": "vague", "demos": 4},
+    "precise + 4": {"style": "precise", "demos": 4},
+}
+MAPPED: Mapping[str, tuple[str, bool]] = {
+    "precise": ("precise", False),
+    "vague + 4-6": ("vague", True),
+    "precise + 4-6": ("precise", True),
+}
+
+
+def cells() -> Iterator[Cell]:
+    """Yield every figure, the quick groups first."""
+    for unseen in (False, True):
+        group = "maps, kinds never mapped" if unseen else "maps, trained kinds"
+        for condition, (style, demos) in MAPPED.items():
+            yield Cell(group, "unseen labels", condition, partial(_mapped, unseen=unseen, style=style, demos=demos))
+    for task in OUTSIDE:
+        yield Cell("outside", task.name, "vague + 4-6", partial(_outside, task))
+        yield Cell("outside", task.name, "LoRA", measure=partial(_tuned, task))
+    for name, maker in (("rules", rule), ("tables", table)):
+        for condition, settings in CONDITIONS.items():
+            yield Cell(name, "held out", condition, partial(_made, maker, settings=settings))
+    for style in ("precise", "vague"):
+        yield Cell("two hops", "end to end", style, measure=partial(_hops, style=style))
+    for name in ("induced", "reference"):
+        yield Cell("induction", "all", name, measure=partial(_induced, induced=name == "induced"))
+    for name, variants in _by_name().items():
+        for condition, settings in CONDITIONS.items():
+            yield Cell("named", name, condition, partial(_of_task, variants, settings=settings))
+
+
+def _by_name() -> dict[str, list[Task]]:
+    found: dict[str, list[Task]] = {}
+    for task in named_tasks():
+        found.setdefault(task.name, []).append(task)
+    return found
+
+
+def _of_task(tasks: Sequence[Task], rng: Random, *, settings: Mapping[str, object]) -> Example:
+    return example(rng.choice(tasks), rng, held=True, held_wording=True, renamed=False, reasoning=False, **settings)  # type: ignore[arg-type]
+
+
+def _made(maker: Callable[[Random, bool], Task], rng: Random, *, settings: Mapping[str, object]) -> Example:
+    return example(maker(rng, True), rng, held=True, held_wording=True, renamed=False, reasoning=False, **settings)  # type: ignore[arg-type]
+
+
+def _mapped(rng: Random, *, unseen: bool, style: str, demos: bool) -> Example:
+    task = label_map(rng, True, unseen_kind=unseen)
+    count = rng.randint(4, 6) if demos else 0
+    return example(task, rng, style=style, demos=count, held=True, held_wording=True, renamed=False, reasoning=False)  # type: ignore[arg-type]
+
+
+def _outside(task: Task, rng: Random) -> Example:
+    return example(task, rng, style="vague", demos=rng.randint(4, 6), held=True, held_wording=True, renamed=False)
+
+
+# How they are asked
+
+
+async def _answers(lm: lp.LM, examples: Iterable[Example], weights: Weights | None = None) -> list[str]:
+    """Return the last output of each, `` where a reply cannot be read."""
+    return await asyncio.gather(*(_answer(lm, asked, weights) for asked in examples))
+
+
+async def _answer(lm: lp.LM, asked: Example, weights: Weights | None) -> str:
+    *shown, question = asked.turns
+    predict = lp.Predict(f"{', '.join(_named(question.inputs))} -> {', '.join(_named(question.outputs))}")
+    demos = tuple(lp.Demo(inputs=_named(turn.inputs), outputs=_named(turn.outputs)) for turn in shown)
+    params = lp.PredictorParams(instruction=asked.instruction, demos=demos, weights=weights)
+    try:
+        with lp.using(lm=lm):
+            prediction = await predict.with_params(params).acall(**_named(question.inputs))
+    except (lp.OutputError, lp.ContextError):
+        return ""
+    return str(getattr(prediction, list(_named(question.outputs))[-1]))
+
+
+def _named(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return fields under names that Python can have."""
+    return {f"{name}_" if iskeyword(name) else name: value for name, value in fields.items()}
+
+
+def _right(asked: Example, said: str) -> bool:
+    return said.strip() == list(asked.turns[-1].outputs.values())[-1].strip()
+
+
+def _drawn(cell: str, count: int, draw: Draw) -> list[Example]:
+    return [draw(Random(zlib.crc32(f"{cell}/{number}".encode()))) for number in range(count)]
+
+
+def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = None) -> tuple[float, int]:
+    said = asyncio.run(_answers(lm, examples, weights))
+    return sum(map(_right, examples, said)), len(examples)
+
+
+# Figures that take more than one reply each
+
+
+def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
+    """One minute of LoRA on 200 rows under a vague instruction, then asked the same way."""
+    from lmprog.lm.tiny.training.adapter import train_adapter
+
+    def draw(rng: Random) -> Example:
+        return example(task, rng, style="vague", demos=0, held=True, renamed=False, held_wording=True)
+
+    asked = _drawn(f"tuned/{task.name}", count, draw)
+    instruction = asked[0].instruction
+    rows = [replace(row, instruction=instruction, weights=(1.0,)) for row in _drawn("rows", TUNE_ROWS, draw)]
+    with tempfile.TemporaryDirectory() as folder:
+        adapter = train_adapter(lm.folder, rows, Path(folder) / "adapter", seconds=TUNE_S)
+        weights = Weights(adapter=str(adapter), base=lm.name, sha256=lm.add_adapter(adapter))
+        return _scored(lm, [replace(row, instruction=instruction) for row in asked], weights)
+
+
+def _hops(lm: Tiny, count: int, *, style: str) -> tuple[float, int]:
+    """The multi-hop program on its own encyclopedia: search, read, search again, answer."""
+    program = MultiHopQA(make_retriever(0))
+    wanted = {
+        "precise": {"write_query": "State the next search term , which is the entity still to be found .",
+                    "answer": "Respond with nothing but the fact asked for , in as few words as it takes ."},
+        "vague": dict.fromkeys(("write_query", "answer"), VAGUE_HOPS),
+    }[style]  # fmt: skip
+    for path, instruction in wanted.items():
+        predictor: lp.Predict[..., lp.Signature] = getattr(program, path)
+        setattr(program, path, predictor.with_params(predictor.initial.replace(instruction=instruction)))
+    rows = make_splits(0).holdout[:count]
+    with lp.using(lm=lm):
+        result = lp.evaluate(program, rows, lp.metrics.exact_match("answer"))
+    return sum(result.scores), len(rows)
+
+
+def _induced(lm: Tiny, count: int, *, induced: bool) -> tuple[float, int]:
+    """An instruction found from examples, or the task's own held wording, used with no demos."""
+    tasks = [task for task in named_tasks() if not task.large]
+    chosen = [tasks[number % len(tasks)] for number in range(max(count, len(tasks)))]
+    rngs = [Random(f"induction/{number}") for number in range(len(chosen))]
+    examples = [
+        example(induce([task], rows=0), rng, style="precise", demos=0, held=True, renamed=False)
+        for task, rng in zip(chosen, rngs, strict=True)
+    ]
+    references = [rng.choice(task.held) for task, rng in zip(chosen, rngs, strict=True)]
+    said = asyncio.run(_answers(lm, examples)) if induced else references
+    asked = [
+        replace(_asked(task, Random(f"asked/{number}/{part}")), instruction=words)
+        for number, (task, words) in enumerate(zip(chosen, said, strict=True))
+        for part in range(2)
+    ]
+    return _scored(lm, asked)
+
+
+def _asked(task: Task, rng: Random) -> Example:
+    return example(task, rng, style="precise", demos=0, held=True, renamed=False, reasoning=False)
+
+
+# The record and the table
+
+
+def _recorded(weights: str) -> dict[str, tuple[float, int]]:
+    if not OUT.exists():
+        return {}
+    lines = [json.loads(line) for line in OUT.read_text().splitlines()]
+    return {line["cell"]: (line["right"], line["of"]) for line in lines if line["weights"] == weights}
+
+
+def _measure(cell: Cell, lm: Tiny, count: int) -> tuple[float, int]:
+    if cell.measure is not None:
+        return cell.measure(lm, count)
+    assert cell.draw is not None
+    return _scored(lm, _drawn(cell.key, count, cell.draw))
+
+
+def _tables(found: Mapping[str, tuple[float, int]], wanted: Sequence[Cell]) -> str:
+    """Return Markdown: the mean of each group by condition, and the named tasks one by one."""
+    lines: list[str] = []
+    groups = dict.fromkeys(cell.group for cell in wanted)
+    for group in groups:
+        of_group = [cell for cell in wanted if cell.group == group and cell.key in found]
+        conditions = list(dict.fromkeys(cell.condition for cell in of_group))
+        names = list(dict.fromkeys(cell.name for cell in of_group))
+        lines += [f"| {group} | {' | '.join(conditions)} |", "|---" * (len(conditions) + 1) + "|"]
+        share = {cell.key: found[cell.key][0] / found[cell.key][1] for cell in of_group}
+        for name in names:
+            values = [share.get(f"{group}/{name}/{condition}") for condition in conditions]
+            lines.append(f"| {name} | {' | '.join('' if value is None else f'{value:.2f}' for value in values)} |")
+        if len(names) > 1:
+            means = [
+                statistics.mean(share[c.key] for c in of_group if c.condition == condition) for condition in conditions
+            ]
+            lines.append(f"| **mean of {len(names)}** | {' | '.join(f'**{mean:.2f}**' for mean in means)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what is asked for and not yet recorded, then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("groups", nargs="*", help="measure these groups alone")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--prompts", type=int, default=100, help="prompts a cell")
+    given = parser.parse_args()
+    lm = Tiny(given.weights)
+    wanted = [cell for cell in cells() if not given.groups or cell.group in given.groups]
+    if not wanted:
+        sys.exit(f"no such group: {given.groups}. There are: {list(dict.fromkeys(cell.group for cell in cells()))}")
+    weights = f"{lm.name} x {given.prompts}"
+    found = _recorded(weights)
+    OUT.parent.mkdir(exist_ok=True)
+    for number, cell in enumerate(wanted, start=1):
+        if cell.key not in found:
+            right, of = found[cell.key] = _measure(cell, lm, given.prompts)
+            with OUT.open("a") as file:
+                file.write(json.dumps({"weights": weights, "cell": cell.key, "right": right, "of": of}) + "\n")
+            print(f"{number}/{len(wanted)} {cell.key}: {right / of:.2f}", file=sys.stderr, flush=True)
+    print(_tables(found, wanted))
+
+
+if __name__ == "__main__":
+    main()
