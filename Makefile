@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup demo bench prove-demo prove-kill test lint clean
+.PHONY: setup demo bench train-tiny tiny-figures prove-demo prove-kill test lint clean
 
 setup: $(VENV)/.ready
 
@@ -31,8 +31,19 @@ bench: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dspy]'
 	$(BIN)/python tests/bench/speed.py
 
+# trains the embedded LM further, on CUDA where there is one, for MINUTES; may be stopped and run again
+MINUTES ?= 60
+TRAINED ?= runs/tiny
+train-tiny: setup
+	$(BIN)/python -m lmprog.lm.tiny.training --out $(TRAINED) --minutes $(MINUTES) \
+		--from $$(test -e $(TRAINED)/model.safetensors && echo $(TRAINED) || echo lmprog/lm/tiny/weights)
+
+# what the embedded LM can do, as the tables of its data sheet; cell by cell, so that it may be stopped and goes on
+tiny-figures: setup
+	$(BIN)/python tests/bench/tiny_figures.py
+
 test: setup lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 lint: setup
 	$(BIN)/ruff check .

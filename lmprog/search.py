@@ -238,10 +238,15 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
 
 
 async def _finish(state: _State, finalists: int) -> None:
-    """Score the most promising candidates on the rows that they have not seen."""
+    """Score the most promising candidates on the rows that they have not seen: of those ahead of the best on shared rows.
+
+    Estimates rank them; these are pulled to the mean of all, so that to be above the best's score would be too much to ask.
+    """
     table = state.table
     estimates = table.adjusted()
-    hopeful = [name for name in table.candidates if not table.is_full(name) and estimates[name] > state.best_score]
+    partial = [name for name in table.candidates if not table.is_full(name)]
+    ahead = {name: table.compare(state.best, name) for name in partial}
+    hopeful = [name for name, found in ahead.items() if found is not None and found.gain > 0]
     ranked = sorted(hopeful, key=lambda name: (-estimates[name], table.candidates.index(name)))[:finalists]
     asks = [Ask(state.candidates[name], tuple(table.missing(name)), origin="finalist") for name in ranked]
     left, fitting = state.problem.allowance.left, list[Ask]()

@@ -6,6 +6,7 @@ import enum
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -428,7 +429,7 @@ class TestRebuiltSignatures:
             dict[int, str],
             Annotated[str, AfterValidator(checked)],
         ],
-        ids=str,
+        ids=lambda annotation: re.sub(r" at 0x\w+", "", str(annotation)),
     )
     def test_a_type_that_no_schema_tells_asks_for_the_program(self, tmp_path: Path, annotation: Any) -> None:
         made = signature("Made", {"question": str}, {"found": annotation})

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import random
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -805,7 +806,7 @@ class TestRefusals:
             ({"train": TRAIN[1:]}, "the train rows"),
             ({"holdout": [*HOLDOUT, {"question": "q99", "answer": "99!"}]}, "the holdout rows"),
         ],
-        ids=str,
+        ids=lambda given: re.sub(r" at 0x\w+", "", str(given)),
     )
     def test_other_settings_in_the_same_directory(self, tmp_path: Path, changes: dict[str, Any], words: str) -> None:
         compiled(tmp_path / "run", Found(8))

@@ -196,7 +196,7 @@ def test_bootstrapping_beside_trial_0_proposing_and_rounds_of_trials_run_at_once
         where = stage(asked)
         running[where] += 1
         most[where] = max(most[where], running[where])
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
         running[where] -= 1
         return planted(asked)
 

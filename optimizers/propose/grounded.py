@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from lmprog import loop
 from lmprog.data import fields_in
-from lmprog.errors import AuthError, LMError, OutputError, UnavailableError
 from lmprog.module import predictors
 from lmprog.optimizer import Problem
+from lmprog.optimizers.propose.induce import or_none
 from lmprog.params import Demo, Params
 from lmprog.predict import Predict
 from lmprog.request import canonical_json
@@ -109,12 +109,8 @@ async def summarize(problem: Problem) -> str:
     """Return a description of the training rows, empty where the proposer gives none. One call."""
     rows = problem.rng("summary").sample(list(problem.train), min(SUMMARY_ROWS, len(problem.train)))
     text = "\n".join(canonical_json({k: _short(v) for k, v in fields_in(row).items()}) for row in rows)
-    try:
-        return (await problem.generate(0, Predict(DescribeData), rows=text)).summary
-    except (AuthError, UnavailableError):
-        raise
-    except (OutputError, LMError):
-        return ""
+    described = await or_none(problem.generate(0, Predict(DescribeData), rows=text))
+    return described.summary if described else ""
 
 
 def _settings(count: int) -> list[Setting]:
@@ -130,12 +126,9 @@ async def _proposal(
     if not context:
         return None
     predictor = _proposer(context, setting)
-    try:
-        prediction = await problem.generate(number, predictor, **context)
-    except (AuthError, UnavailableError):
-        raise
-    except (OutputError, LMError):
-        return None  # a proposer that cannot write this one is no reason to stop
+    prediction = await or_none(problem.generate(number, predictor, **context))
+    if prediction is None:
+        return None
     text = str(next(iter(_outputs(prediction, predictor).values()))).strip()
     return Proposal(path, text, setting) if not problem.faults(params.replace(path, instruction=text)) else None
 
@@ -145,7 +138,7 @@ def _context(
 ) -> dict[str, str]:
     parts = {
         "program": _source(problem) if setting.program else "",
-        "step": _role(problem, path) if setting.role else "",
+        "step": role(problem, path) if setting.role else "",
         "data_summary": summary if setting.data else "",
         "examples": " | ".join(map(_example, demos)) if setting.examples else "",
         "instruction_text": params[path].instruction if setting.instruction else "",
@@ -182,7 +175,7 @@ def _outputs(prediction: Any, predictor: Predict[..., Any]) -> dict[str, Any]:
 
 def _source(problem: Problem) -> str:
     """The program's source, with the signatures of all its steps as they are at run time."""
-    roles = [_role(problem, path) for path in predictors(problem.program)]
+    roles = [role(problem, path) for path in predictors(problem.program)]
     if isinstance(problem.program, Predict):
         return roles[0]
     try:
@@ -192,7 +185,8 @@ def _source(problem: Problem) -> str:
     return "\n\n".join([redact_code(code)[:SOURCE_CHARACTERS], *roles])
 
 
-def _role(problem: Problem, path: str) -> str:
+def role(problem: Problem, path: str) -> str:
+    """Return in words what a predictor reads and writes."""
     fields = fields_of(predictors(problem.program)[path].signature)
     given = ", ".join(f"{name} ({field.desc})" if field.desc else name for name, field in fields.inputs.items())
     wanted = ", ".join(f"{name} ({field.desc})" if field.desc else name for name, field in fields.outputs.items())
