@@ -1,9 +1,9 @@
 """The layouts of DSPy's chat and JSON adapters (3.x), to be read and answered: a program of DSPy may run on an LM of ours.
 
-    [[ ## question ## ]]
-    Where was Ada born?
+[[ ## question ## ]]
+Where was Ada born?
 
-    Respond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, and then ...
+Respond with the corresponding output fields, starting with the field `[[ ## answer ## ]]`, and then ...
 """
 
 import json
