@@ -5,12 +5,19 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup demo bench train-tiny tiny-figures prove-demo prove-kill test lint clean
+.PHONY: setup dev demo bench train-tiny tiny-figures prove-demo prove-kill test lint clean
 
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[serve]'
+	touch $@
+
+# with what tests, proofs and training take: PyTorch among it
+dev: $(VENV)/.dev
+
+$(VENV)/.dev: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,serve,litellm]'
 	touch $@
 
@@ -19,33 +26,33 @@ demo: setup
 	$(BIN)/lmprog compile multihop --lm tiny --budget calls=3500 --concurrency 64
 
 # the demo over six seeds; resumable, about a quarter of an hour
-prove-demo: setup
+prove-demo: dev
 	$(BIN)/python tests/prove/demo_seeds.py
 
 # compiles killed outright some 300 times; resumable, about a quarter of an hour
-prove-kill: setup
+prove-kill: dev
 	$(BIN)/python tests/prove/kill.py
 
 # speed beside DSPy, in one run; cell by cell, so that it may be stopped and goes on: about a quarter of an hour
-bench: setup
+bench: dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dspy]'
 	$(BIN)/python tests/bench/speed.py
 
 # trains the embedded LM further, on CUDA where there is one, for MINUTES; may be stopped and run again
 MINUTES ?= 60
 TRAINED ?= runs/tiny
-train-tiny: setup
+train-tiny: dev
 	$(BIN)/python -m lmprog.lm.tiny.training --out $(TRAINED) --minutes $(MINUTES) \
 		--from $$(test -e $(TRAINED)/model.safetensors && echo $(TRAINED) || echo lmprog/lm/tiny/weights)
 
 # what the embedded LM can do, as the tables of its data sheet; cell by cell, so that it may be stopped and goes on
-tiny-figures: setup
+tiny-figures: dev
 	$(BIN)/python tests/bench/tiny_figures.py
 
-test: setup lint
+test: dev lint
 	$(BIN)/pytest -n 2
 
-lint: setup
+lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
