@@ -33,7 +33,7 @@ prove-demo: dev
 prove-kill: dev
 	$(BIN)/python tests/prove/kill.py
 
-# speed beside DSPy, in one run; cell by cell, so that it may be stopped and goes on: about a quarter of an hour
+# speed beside DSPy, in one run; cell by cell, so that it may be stopped and goes on: about an hour
 bench: dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dspy]'
 	$(BIN)/python tests/bench/speed.py

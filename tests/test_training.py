@@ -22,17 +22,17 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from lmprog.lm.tiny.curriculum import Example, Turn, training_example  # noqa: E402
-from lmprog.lm.tiny.model import Model  # noqa: E402
+from lmprog.lm.tiny.model import Model, Shape  # noqa: E402
 from lmprog.lm.tiny.reading import Passage, read  # noqa: E402
 from lmprog.lm.tiny.training import run  # noqa: E402
 from lmprog.lm.tiny.training.adapter import train_adapter  # noqa: E402
 from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths  # noqa: E402
 from lmprog.lm.tiny.training.export import read_sizes, read_weights  # noqa: E402
-from lmprog.lm.tiny.training.network import Network, Sizes  # noqa: E402
+from lmprog.lm.tiny.training.network import Network  # noqa: E402
 from lmprog.lm.tiny.training.run import Plan, begin, go_on_from, read_state, train  # noqa: E402
 from lmprog.lm.tiny.training.tokenizer import EOS, Encoder  # noqa: E402
 
-SIZES = Sizes(vocabulary=320, width=32, layers=2, heads=2, inner=64, context=128)
+SIZES = Shape(vocabulary=320, width=32, layers=2, heads=2, inner=64, context=128)
 PLAN = Plan(tokens=60_000, length=64, batch_tokens=512, compiled=False, log_every=20)
 CPU = torch.device("cpu")
 WORDS = ("ash", "oak", "elm", "fir", "yew", "bay", "box", "fig")

@@ -40,16 +40,17 @@ Projections = Mapping[str, Floats]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes in config.json that the computation needs."""
+    """The sizes in config.json that the computation needs; by default those of a network trained from nothing."""
 
-    layers: int
-    heads: int
-    width: int
-    inner: int
-    context: int
+    vocabulary: int = 2560
+    width: int = 192
+    layers: int = 6
+    heads: int = 6
+    inner: int = 512
+    context: int = 1536
     """The most tokens that a prompt and its completion may have together."""
-    norm_eps: float
-    rope_theta: float
+    norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
 
     @property
     def head_width(self) -> int:
@@ -213,9 +214,10 @@ def padded(length: int) -> int:
 def read_shape(config: Mapping[str, Any]) -> Shape:
     """Return the sizes in a config.json of Hugging Face's Llama."""
     return Shape(
+        vocabulary=config["vocab_size"],
+        width=config["hidden_size"],
         layers=config["num_hidden_layers"],
         heads=config["num_attention_heads"],
-        width=config["hidden_size"],
         inner=config["intermediate_size"],
         context=config["max_position_embeddings"],
         norm_eps=config["rms_norm_eps"],

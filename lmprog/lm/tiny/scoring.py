@@ -1,12 +1,8 @@
 """Given replies in the layout of the model, so that it can tell how probable they are."""
 
-import re
-
 from lmprog.formats import read
-from lmprog.lm.tiny.template import Prompt, heading
+from lmprog.lm.tiny.template import Prompt, heading, one_line
 from lmprog.request import Message, Request
-
-_BREAK = re.compile(r"\s*[\n\r]\s*")
 
 
 def completion_of(reply: str, prompt: Prompt, request: Request) -> str:
@@ -20,9 +16,5 @@ def completion_of(reply: str, prompt: Prompt, request: Request) -> str:
         values = dict(read((*request.messages, Message("assistant", reply))).turns[-1][1])
     if first not in values:
         values = {first: reply}
-    others = [f"\n{heading(name)} {_line(value)}" for name, value in values.items() if name != first]
-    return f" {_line(values[first])}{''.join(others)}"
-
-
-def _line(text: str) -> str:
-    return _BREAK.sub(" ", text.strip())
+    others = [f"\n{heading(name)} {one_line(value)}" for name, value in values.items() if name != first]
+    return f" {one_line(values[first])}{''.join(others)}"

@@ -60,7 +60,7 @@ def prompt_of(request: Request) -> Prompt:
     demos, inputs = _plain(request) if plain else (conversation.demos, conversation.inputs)
     outputs = (PLAIN_OUTPUT,) if plain else _outputs(request, conversation)
     return Prompt(
-        head=f"[[ instruction ]] {_line(conversation.instruction)}\n" if conversation.instruction.strip() else "",
+        head=f"[[ instruction ]] {one_line(conversation.instruction)}\n" if conversation.instruction.strip() else "",
         demos=tuple(_inputs(asked) + _written(said) for asked, said in demos),
         question=_inputs(inputs) + heading(outputs[0]),
         outputs=outputs,
@@ -112,12 +112,12 @@ def _inputs(values: Mapping[str, str]) -> str:
     lists = {name: items for name, value in values.items() if (items := _items(value)) is not None}
     lines = [f"{heading(name)} {' '.join(items) or 'none'}\n" for name, items in lists.items()]
     return "".join(
-        [*lines, *(f"{heading(name)} {_line(value)}\n" for name, value in values.items() if name not in lists)]
+        [*lines, *(f"{heading(name)} {one_line(value)}\n" for name, value in values.items() if name not in lists)]
     )
 
 
 def _written(values: Mapping[str, str]) -> str:
-    return "\n".join(f"{heading(name)} {_line(value)}" for name, value in values.items())
+    return "\n".join(f"{heading(name)} {one_line(value)}" for name, value in values.items())
 
 
 def _items(value: str) -> list[str] | None:
@@ -128,10 +128,11 @@ def _items(value: str) -> list[str] | None:
         items = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    return [_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) for item in items]
+    return [one_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) for item in items]
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text without line breaks, which the model was not trained on."""
     return _BREAK.sub(" ", text.strip())
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from lmprog.lm.tiny.curriculum import Example, example, label_map, named_tasks, rule, table, training_example
-from lmprog.lm.tiny.model import WEIGHTS_FILE
+from lmprog.lm.tiny.model import WEIGHTS_FILE, Shape
 
 DESCRIPTION = """
 Train the weights of the embedded LM on its generated curriculum, with PyTorch, on CUDA where there is one. From
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def _train(arguments: Namespace) -> int:
-    from lmprog.lm.tiny.training.network import Sizes, pick_device
+    from lmprog.lm.tiny.training.network import pick_device
     from lmprog.lm.tiny.training.run import Diverged, Plan, begin, go_on_from, train
 
     out: Path = arguments.out
@@ -49,7 +49,7 @@ def _train(arguments: Namespace) -> int:
     if source:
         go_on_from(source, out, arguments.length)
     else:
-        begin(out, Sizes(context=arguments.length, **sizes), training_example, arguments.seed)
+        begin(out, Shape(context=arguments.length, **sizes), training_example, arguments.seed)
     device = pick_device(arguments.device)
     cuda = device.type == "cuda"
     plan = Plan(

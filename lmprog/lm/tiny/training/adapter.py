@@ -11,14 +11,12 @@ from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmprog.lm.tiny.adapters import CONFIG_FILE, TENSORS_FILE
 from lmprog.lm.tiny.curriculum.example import Example
 from lmprog.lm.tiny.training.batches import Batch, padded
 from lmprog.lm.tiny.training.export import read_sizes, read_weights
 from lmprog.lm.tiny.training.network import Network
 from lmprog.lm.tiny.training.tokenizer import Encoder
-
-ADAPTER_CONFIG_FILE = "adapter_config.json"
-ADAPTER_FILE = "adapter_model.safetensors"
 
 RATE = 4e-3
 DECAY = 0.01
@@ -114,8 +112,8 @@ def _write(factors: Mapping[str, tuple[Tensor, Tensor]], weights: Path, folder: 
         stored[f"{module}.lora_A.weight"] = first.detach()
         stored[f"{module}.lora_B.weight"] = second.detach()
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(stored, folder / ADAPTER_FILE, metadata={"format": "pt"})
-    (folder / ADAPTER_CONFIG_FILE).write_text(json.dumps(config, indent=1))
+    save_file(stored, folder / TENSORS_FILE, metadata={"format": "pt"})
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=1))
 
 
 def _modules(names: Iterable[str]) -> set[str]:

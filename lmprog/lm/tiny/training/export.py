@@ -10,14 +10,13 @@ import torch
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
-from lmprog.lm.tiny.model import WEIGHTS_FILE
-from lmprog.lm.tiny.training.network import Sizes
+from lmprog.lm.tiny.model import WEIGHTS_FILE, Shape, read_shape
 from lmprog.lm.tiny.training.tokenizer import BOS, EOS, PAD, SPECIAL, TOKENIZER_FILE
 
 CONFIG_FILE = "config.json"
 
 
-def write_settings(sizes: Sizes, folder: Path) -> None:
+def write_settings(sizes: Shape, folder: Path) -> None:
     """Write the three files that transformers wants beside the weights and the tokenizer."""
     config = {
         "architectures": ["LlamaForCausalLM"],
@@ -54,19 +53,9 @@ def write_settings(sizes: Sizes, folder: Path) -> None:
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": EOS, "pad_token_id": PAD}))
 
 
-def read_sizes(folder: Path) -> Sizes:
+def read_sizes(folder: Path) -> Shape:
     """Return what config.json says."""
-    config = json.loads((folder / CONFIG_FILE).read_text())
-    return Sizes(
-        vocabulary=config["vocab_size"],
-        width=config["hidden_size"],
-        layers=config["num_hidden_layers"],
-        heads=config["num_attention_heads"],
-        inner=config["intermediate_size"],
-        context=config["max_position_embeddings"],
-        norm_eps=config["rms_norm_eps"],
-        rope_theta=config["rope_theta"],
-    )
+    return read_shape(json.loads((folder / CONFIG_FILE).read_text()))
 
 
 def save_weights(weights: Mapping[str, Tensor], folder: Path) -> None:

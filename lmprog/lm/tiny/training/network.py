@@ -3,40 +3,21 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lmprog.lm.tiny.model import Shape
+
 BRANCH = 0.5
 """How much smaller the matrices begin whose output is added to the stream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """What config.json says of the network."""
-
-    vocabulary: int = 2560
-    width: int = 192
-    layers: int = 6
-    heads: int = 6
-    inner: int = 512
-    context: int = 1536
-    """The most tokens that a prompt and its completion may have together."""
-    norm_eps: float = 1e-5
-    rope_theta: float = 10000.0
-
-    @property
-    def head_width(self) -> int:
-        """Numbers of one query, key or value."""
-        return self.width // self.heads
 
 
 class Norm(nn.Module):
     """RMSNorm."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Shape) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(sizes.width))
         self._eps = sizes.norm_eps
@@ -49,7 +30,7 @@ class Norm(nn.Module):
 class Attention(nn.Module):
     """The matrices of attention."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Shape) -> None:
         super().__init__()
         self._heads = sizes.heads
         self.q_proj = _linear(sizes.width, sizes.width)
@@ -70,7 +51,7 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """SwiGLU."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Shape) -> None:
         super().__init__()
         self.gate_proj = _linear(sizes.width, sizes.inner)
         self.up_proj = _linear(sizes.width, sizes.inner)
@@ -86,7 +67,7 @@ class Mlp(nn.Module):
 class Layer(nn.Module):
     """One layer of the decoder."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Shape) -> None:
         super().__init__()
         self.self_attn = Attention(sizes)
         self.mlp = Mlp(sizes)
@@ -103,7 +84,7 @@ class Layer(nn.Module):
 class Network(nn.Module):
     """The decoder. The angles of the positions stay in fp32 whatever the parameters are."""
 
-    def __init__(self, sizes: Sizes, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, sizes: Shape, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.sizes = sizes
         self.embed_tokens = nn.Embedding(sizes.vocabulary, sizes.width)
@@ -138,7 +119,7 @@ class Network(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
 
-def beginning(sizes: Sizes, seed: int) -> dict[str, Tensor]:
+def beginning(sizes: Shape, seed: int) -> dict[str, Tensor]:
     """Return random parameters to begin with."""
     rng = torch.Generator().manual_seed(seed)
     weights: dict[str, Tensor] = {}

@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lmprog.lm.tiny.curriculum.example import Example
+from lmprog.lm.tiny.model import Shape
 from lmprog.lm.tiny.training.batches import Batch, Draw, Source, batches, chunks, padded
 from lmprog.lm.tiny.training.export import copy_tokenizer, read_sizes, read_weights, save_weights, write_settings
-from lmprog.lm.tiny.training.network import Network, Sizes, beginning, pick_dtype
+from lmprog.lm.tiny.training.network import Network, beginning, pick_dtype
 from lmprog.lm.tiny.training.optimizer import Optimizer
 from lmprog.lm.tiny.training.tokenizer import Encoder, learn_tokenizer, text_of
 
@@ -76,7 +77,7 @@ class Diverged(RuntimeError):
     """The loss is no number any more; the last checkpoint is from before."""
 
 
-def begin(folder: Path, sizes: Sizes, draw: Draw, seed: int) -> None:
+def begin(folder: Path, sizes: Shape, draw: Draw, seed: int) -> None:
     """Write a tokenizer and random weights, to be trained."""
     folder.mkdir(parents=True, exist_ok=True)
     stream = Source(draw, seed, folder)
