@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench train-tiny tiny-figures prove-demo prove-kill test lint clean
+.PHONY: setup dev demo bench train-tiny tiny-figures prove-demo prove-kill prove-certificate test lint clean
 
 setup: $(VENV)/.ready
 
@@ -32,6 +32,10 @@ prove-demo: dev
 # compiles killed outright some 300 times; resumable, about a quarter of an hour
 prove-kill: dev
 	$(BIN)/python tests/prove/kill.py
+
+# what certificates claim, on thousands of compiles whose true gains are known; resumable, about half an hour
+prove-certificate: dev
+	$(BIN)/python tests/prove/certificate.py
 
 # speed beside DSPy, in one run; cell by cell, so that it may be stopped and goes on: about an hour
 bench: dev

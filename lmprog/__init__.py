@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from lmprog.compiler import acompile as acompile
     from lmprog.compiler import compile as compile
     from lmprog.lm.openai import OpenAI as OpenAI
+    from lmprog.planning.findings import Plan as Plan
+    from lmprog.planning.plan import aplan as aplan
+    from lmprog.planning.plan import plan as plan
     from lmprog.retrieval import BM25 as BM25
     from lmprog.retrieval import Retriever as Retriever
 else:
@@ -68,6 +71,9 @@ else:
         "acompile": "lmprog.compiler",
         "compile": "lmprog.compiler",
         "OpenAI": "lmprog.lm.openai",
+        "Plan": "lmprog.planning.findings",
+        "aplan": "lmprog.planning.plan",
+        "plan": "lmprog.planning.plan",
         "BM25": "lmprog.retrieval",
         "Retriever": "lmprog.retrieval",
     }

@@ -1,11 +1,13 @@
-"""The command line: `lmprog compile | show | run | tasks | optimizers | lm serve`."""
+"""The command line: `lmprog compile | plan | show | run | tasks | optimizers | lm serve`."""
 
 import inspect
 import itertools
 import json
 import sys
+import textwrap
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import replace
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
@@ -51,18 +53,43 @@ from lmprog.job import Job
 from lmprog.lm.ledger import Ledger
 from lmprog.module import Program, inputs_of, using
 from lmprog.optimizer import named
+from lmprog.planning.findings import Plan
+from lmprog.planning.plan import made as plan_job
 from lmprog.registry import names
 from lmprog.rundir import RESULT, RunDir
 from lmprog.signature import Signature, fields_of
+from lmprog.task import Task
 from lmprog.task import tasks as all_tasks
 from lmprog.terminal import Progress, console_on, say, tell_artifact, tell_result, tell_table
 
 AT_ONCE = 16
 """Rows of standard input that `lmprog run` runs at once."""
+WIDEST = 100
+"""Characters of a line of text that still reads well."""
 _OF_ONE_ROW = (OutputError, ContextError)
 """Errors that say nothing about other rows."""
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, all else on standard error.")]
+
+TaskOrFile = Annotated[
+    str, typer.Argument(metavar="TASK_OR_FILE", help="A name (`lmprog tasks`), or path.py:NAME of a Task.")
+]
+Lm = Annotated[str | None, typer.Option(help="Spec of the LM, such as tiny.")]
+Proposer = Annotated[str | None, typer.Option(help="LM that writes instructions.  [default: the LM]")]
+Teacher = Annotated[str | None, typer.Option(help="LM that works out demos.  [default: the LM]")]
+Judge = Annotated[str | None, typer.Option(help="LM that metrics may call.  [default: the LM]")]
+Optimizer = Annotated[str, typer.Option(help="NAME[:option=value,...], several as 'a -> b'.")]
+BudgetSaid = Annotated[str, typer.Option(help="light, medium, heavy, or calls=..,tokens=..,usd=..,seconds=..")]
+RunDirectory = Annotated[
+    Path | None,
+    typer.Option(help="Where the run is kept.  [default: runs/ and a name made of all that decides it]"),
+]
+Seed = Annotated[int, typer.Option(help="Decides splits and search.")]
+GateSaid = Annotated[Gate, typer.Option(help="What must hold for the compiled program to ship.")]
+Concurrency = Annotated[int, typer.Option(min=1, help="LM calls at once.")]
+Data = Annotated[Path | None, typer.Option(help="Rows to use for the task's own, JSON Lines.")]
+Val = Annotated[Path | None, typer.Option(help="Validation rows, JSON Lines.  [default: part of --data]")]
+Holdout = Annotated[Path | None, typer.Option(help="Holdout rows, JSON Lines.  [default: part of --data]")]
 
 app = typer.Typer(
     help="Compile typed LM programs into better ones, with proof of the gain.",
@@ -115,28 +142,21 @@ def start(
 
 @app.command("compile")
 def compile_command(
-    task: Annotated[
-        str, typer.Argument(metavar="TASK_OR_FILE", help="A name (`lmprog tasks`), or path.py:NAME of a Task.")
-    ],
-    lm: Annotated[str | None, typer.Option(help="Spec of the LM, such as tiny.")] = None,
-    proposer: Annotated[str | None, typer.Option(help="LM that writes instructions.  [default: the LM]")] = None,
-    teacher: Annotated[str | None, typer.Option(help="LM that works out demos.  [default: the LM]")] = None,
-    judge: Annotated[str | None, typer.Option(help="LM that metrics may call.  [default: the LM]")] = None,
-    optimizer: Annotated[str, typer.Option(help="NAME[:option=value,...], several as 'a -> b'.")] = "mipro",
-    budget: Annotated[
-        str, typer.Option(help="light, medium, heavy, or calls=..,tokens=..,usd=..,seconds=..")
-    ] = "light",
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(help="Where the run is kept.  [default: runs/ and a name made of all that decides it]"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Decides splits and search.")] = 0,
-    gate: Annotated[Gate, typer.Option(help="What must hold for the compiled program to ship.")] = "no-harm",
-    concurrency: Annotated[int, typer.Option(min=1, help="LM calls at once.")] = loop.DEFAULT_CONCURRENCY,
+    task: TaskOrFile,
+    lm: Lm = None,
+    proposer: Proposer = None,
+    teacher: Teacher = None,
+    judge: Judge = None,
+    optimizer: Optimizer = "mipro",
+    budget: BudgetSaid = "light",
+    run_dir: RunDirectory = None,
+    seed: Seed = 0,
+    gate: GateSaid = "no-harm",
+    concurrency: Concurrency = loop.DEFAULT_CONCURRENCY,
     out: Annotated[Path | None, typer.Option(help="Also write the artifact here.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Rows to use for the task's own, JSON Lines.")] = None,
-    val: Annotated[Path | None, typer.Option(help="Validation rows, JSON Lines.  [default: part of --data]")] = None,
-    holdout: Annotated[Path | None, typer.Option(help="Holdout rows, JSON Lines.  [default: part of --data]")] = None,
+    data: Data = None,
+    val: Val = None,
+    holdout: Holdout = None,
     no_rows: Annotated[
         bool, typer.Option("--no-rows", help="Keep what stands in rows out of the report and off the screen.")
     ] = False,
@@ -148,20 +168,10 @@ def compile_command(
     """
     with _for_json(as_json) as standard_output:
         console = console_on(sys.stdout)
-        found = task_of(task)
-        program = program_of(found)
-        train, val_rows, holdout_rows = rows_given(found, program, data, val, holdout)
-        client, embedded = lm_of(
-            lm, embedded="tiny" in found.lms, why_not=f"the task {found.name} names no LM that it runs on"
-        )
-        job = Job(
-            program,
-            train=train,
-            val=val_rows,
-            holdout=holdout_rows,
-            metric=found.metric,
+        found, given, embedded = _given(task, lm, data, val, holdout)
+        job = replace(
+            given,
             optimizer=optimizer,
-            lm=client,
             proposer=proposer,
             teacher=teacher,
             judge=judge,
@@ -174,7 +184,7 @@ def compile_command(
         )
         if out is not None:
             check_out(out)
-        say(console, f"compiling {found.name}: {type(program).__name__} with {optimizer}, budget {budget}", "bold")
+        say(console, f"compiling {found.name}: {type(job.program).__name__} with {optimizer}, budget {budget}", "bold")
         if embedded:
             say(console, "on tiny, the embedded LM, as neither --lm nor LMPROG_LM names another")
         result, finished_before = _compiled(job, console)
@@ -187,6 +197,59 @@ def compile_command(
         if as_json:
             print_json(_result_data(result, out), standard_output, indent=2)
     return DONE if result.shipped == "compiled" else BASELINE
+
+
+@app.command("plan")
+def plan_command(
+    task: TaskOrFile,
+    lm: Lm = None,
+    proposer: Proposer = None,
+    teacher: Teacher = None,
+    judge: Judge = None,
+    optimizer: Optimizer = "mipro",
+    budget: BudgetSaid = "light",
+    run_dir: RunDirectory = None,
+    seed: Seed = 0,
+    gate: GateSaid = "no-harm",
+    concurrency: Concurrency = loop.DEFAULT_CONCURRENCY,
+    out: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    data: Data = None,
+    val: Val = None,
+    holdout: Holdout = None,
+    no_rows: Annotated[bool, typer.Option("--no-rows", hidden=True)] = False,
+    as_json: Json = False,
+) -> Exit:
+    """Tell what the same `compile` would take, what its rows can prove, and whether there is anything to win.
+
+    Tries the program on a few rows, with at most a tenth of the budget; the compile does not send these calls again.
+    """
+    with _for_json(as_json) as standard_output:
+        console = console_on(sys.stdout)
+        found, given, embedded = _given(task, lm, data, val, holdout)
+        job = replace(
+            given,
+            optimizer=optimizer,
+            proposer=proposer,
+            teacher=teacher,
+            judge=judge,
+            budget=budget_of(budget),
+            run_dir=run_dir,
+            seed=seed,
+            gate=gate,
+            concurrency=concurrency,
+            no_rows=no_rows,
+        )
+        if out is not None:
+            check_out(out)  # as `compile` would
+        say(console, f"planning {found.name}: {type(job.program).__name__} with {optimizer}, budget {budget}", "bold")
+        if embedded:
+            say(console, "on tiny, the embedded LM, as neither --lm nor LMPROG_LM names another")
+        with console.status("trying the program on a few rows, then rehearsing the compile"):
+            plan = loop.run(plan_job(job), instead="")
+        _tell_plan(console, plan)
+        if as_json:
+            print_json(plan.to_json(), standard_output, indent=2)
+    return DONE
 
 
 @app.command()
@@ -275,6 +338,38 @@ def lm_serve(
     from lmprog.serve import serve  # loads a web server, which is optional
 
     serve(spec, host=host, port=port, key=key)
+
+
+def _given(
+    task: str, lm: str | None, data: Path | None, val: Path | None, holdout: Path | None
+) -> tuple[Task, Job[Program], bool]:
+    """Return the task, the job of its program, rows and LM, and whether that is the embedded one for want of another."""
+    found = task_of(task)
+    program = program_of(found)
+    train, val_rows, holdout_rows = rows_given(found, program, data, val, holdout)
+    client, embedded = lm_of(
+        lm, embedded="tiny" in found.lms, why_not=f"the task {found.name} names no LM that it runs on"
+    )
+    return found, Job(program, train, found.metric, val_rows, holdout_rows, lm=client), embedded
+
+
+def _tell_plan(console: Console, plan: Plan) -> None:
+    """Print a plan, on a terminal in its width; in a pipe each sentence is a line."""
+    head, *rows = plan.table()
+    say(console)
+    say(console, head, "bold")
+    for row in rows:
+        say(console, row, "dim" if row is rows[-1] else "")
+    say(console)
+    for text in plan.sentences():
+        style = "" if text not in _verdict(plan) else "bold green" if plan.worthwhile else "bold yellow"
+        wrapped = textwrap.wrap(text, min(console.width, WIDEST)) if console.is_terminal else [text]
+        for line in wrapped:
+            say(console, line, style)
+
+
+def _verdict(plan: Plan) -> tuple[str, ...]:
+    return plan.advice or (plan.sentences()[-1],)
 
 
 def _compiled(job: Job[Program], console: Console) -> tuple[CompileResult[Program], bool]:

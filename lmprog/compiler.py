@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, cast
+from typing import Any, Generic, Protocol, cast
 
 from lmprog import loop
 from lmprog.artifact import Artifact, read_artifact
@@ -28,7 +28,7 @@ from lmprog.lm.ledger import Budget, Ledger, Role, Spent
 from lmprog.lm.limit import Slots
 from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
-from lmprog.module import M, check_params, inputs_of, params_of, with_params
+from lmprog.module import M, Program, check_params, inputs_of, params_of, predictors, with_params
 from lmprog.narration import Logged
 from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named, searched
 from lmprog.params import Params
@@ -86,12 +86,19 @@ async def run(job: Job[M], listeners: Sequence[Listener] = (), *, ledger: Ledger
         if facts.get("finished") and (path / RESULT).exists() and facts.get("no_rows", False) == job.no_rows:
             return _finished(job, run_dir)
         try:
-            return await _Run(job, optimizer, clients, splits, run_dir, listeners, ledger or Ledger()).go()
+            told: tuple[Listener, ...] = (Logged(), *listeners)
+            return await Compiling(job, optimizer, clients, splits, run_dir, told, ledger or Ledger()).go()
         except CapReached as cap:
             raise CapReached(
                 f"{cap} What was done is kept in {path}: with a larger budget and `run_dir={str(path)!r}` the run goes on.",
                 cap=cap.cap,
             ) from cap
+
+
+def distinct_rows(program: Program, rows: Sequence[Row]) -> list[Row]:
+    """Return the rows without those whose inputs an earlier one has: they would be one call."""
+    names = inputs_of(program)
+    return list({row_key(row, names, None): row for row in rows}.values())
 
 
 def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
@@ -110,8 +117,36 @@ def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
     )
 
 
-class _Run(Generic[M]):
-    """One compile under way in its run directory."""
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a search found, and what it is worth on the holdout."""
+
+    certificate: Certificate
+    outcome: Outcome
+    holdout: Mapping[Shipped, Evaluation]
+    """The runs of the program as it was and as compiled."""
+
+
+class Layers(Protocol):
+    """Puts everything around a client, as `lmprog.lm.compose.compose` does."""
+
+    def __call__(
+        self,
+        client: LM,
+        *,
+        role: Role,
+        log: CallLog,
+        ledger: Ledger,
+        slots: Slots,
+        outage_s: float | None = None,
+        shared: CallLog | None = None,
+    ) -> LM:
+        """Return the LM that predictors call."""
+        ...
+
+
+class Compiling(Generic[M]):
+    """One compile under way in its run directory. A rehearsal brings layers of its own, and a room that it can watch."""
 
     def __init__(
         self,
@@ -122,9 +157,11 @@ class _Run(Generic[M]):
         run_dir: RunDir,
         listeners: Sequence[Listener],
         ledger: Ledger,
+        layers: Layers = compose,
+        room: Room | None = None,
     ) -> None:
         self.job, self.optimizer, self.clients, self.splits = job, optimizer, clients, splits
-        self.run_dir, self.listeners = run_dir, listeners
+        self.run_dir, self.listeners, self.layers = run_dir, listeners, layers
         self.baseline = params_of(job.program)
         self.ledger = ledger
         facts = run_dir.facts()
@@ -134,13 +171,20 @@ class _Run(Generic[M]):
         cuts = Cuts(facts.get("cuts", {}), lambda noted: run_dir.note(cuts=noted))
         rows = {part: len(getattr(splits, part)) for part in SHARES}
         self.caps = Caps(ledger, job.budget, self.baseline, rows, cuts)
-        self.room = Room.of(job.concurrency)
+        self.room = room or Room.of(job.concurrency)
         self.started = time.monotonic()
 
     async def go(self) -> CompileResult[M]:
         """Search, certify, ship."""
+        proof = await self.proven()
+        for run in [run for evaluation in proof.holdout.values() for run in evaluation.failures][:1]:
+            _log.warning("%s", redact(f"a holdout row gave no prediction: {run.failure} (on {run.row!r})"))
+        return self._ship(proof)
+
+    async def proven(self) -> "Proof":
+        """Search and certify."""
         with CallLog(self.run_dir.path / CALLS, alone=True) as log, self.run_dir.journal() as journal:
-            around = partial(compose, log=log, slots=Slots(self.job.concurrency), shared=shared_log())
+            around = partial(self.layers, log=log, slots=Slots(self.job.concurrency), shared=shared_log())
 
             def composed(outage_s: float) -> dict[Role, LM]:
                 return {
@@ -148,7 +192,7 @@ class _Run(Generic[M]):
                     for role, client in self.clients.items()
                 }
 
-            heard_by: tuple[Listener, ...] = (journal, Logged(), *self.listeners)
+            heard_by: tuple[Listener, ...] = (journal, *self.listeners)
 
             def emit(event: Event) -> None:
                 for listener in heard_by:
@@ -159,12 +203,11 @@ class _Run(Generic[M]):
                 calls_per_row = await self._probe(composed(min(PROBE_OUTAGE_S, patience_s())))
                 problem = self._problem(composed(patience_s()), calls_per_row, emit)
                 outcome = await self._search(problem)
-                certificate = await self._certify(problem, outcome)
+                return await self._certify(problem, outcome)
             finally:
                 self.room.workers.close()
                 noting.cancel()
                 self._note_spent()
-        return self._ship(certificate, outcome)
 
     async def _noting(self) -> None:
         while True:
@@ -203,9 +246,7 @@ class _Run(Generic[M]):
 
         Where there is a cap the first row runs alone, so that a budget too small for all of them is told what it takes.
         """
-        names = inputs_of(self.job.program)
-        distinct = {row_key(row, names, None): row for row in self.splits.train}  # equal rows would be one call
-        probed = list(distinct.values())[:PROBED_ROWS]
+        probed = distinct_rows(self.job.program, self.splits.train)[:PROBED_ROWS]
         alone = 0 if self.ledger.budget == Budget() else 1
         runs: list[Run] = []
         row = NOTHING
@@ -238,7 +279,7 @@ class _Run(Generic[M]):
         job = self.job
         return await run_rows(job.program, params, rows, job.metric, lm=lms["task"], judge=lms["judge"], room=self.room)
 
-    async def _certify(self, problem: Problem, outcome: Outcome) -> Certificate:
+    async def _certify(self, problem: Problem, outcome: Outcome) -> "Proof":
         """Open the holdout: run baseline and winner on it, at once."""
         job, rows = self.job, self.splits.holdout
         facts = self.run_dir.facts()
@@ -268,14 +309,12 @@ class _Run(Generic[M]):
             failed={"baseline": len(baseline.failures), "compiled": len(compiled.failures)},
             opened_before=opened,
         )
-        for run in (*baseline.failures, *compiled.failures)[:1]:
-            _log.warning("%s", redact(f"a holdout row gave no prediction: {run.failure} (on {run.row!r})"))
         problem.ended("certificate", baseline=gain.baseline, compiled=gain.compiled, n=gain.n)
-        return certificate
+        return Proof(certificate, outcome, {"baseline": baseline, "compiled": compiled})
 
-    def _ship(self, certificate: Certificate, outcome: Outcome) -> CompileResult[M]:
+    def _ship(self, proof: Proof) -> CompileResult[M]:
         """Write artifact and report, and mark the run finished."""
-        job = self.job
+        job, certificate, outcome = self.job, proof.certificate, proof.outcome
         params = outcome.params if certificate.shipped == "compiled" else self.baseline
         facts = Facts(
             title=f"{type(job.program).__name__}, compiled with {optimizer_name(job.optimizer)}",
@@ -285,6 +324,11 @@ class _Run(Generic[M]):
             events=self.run_dir.events(),
             stopped=outcome.stopped,
             rows=not job.no_rows,
+            signatures={path: predictor.signature for path, predictor in predictors(job.program).items()},
+            failures={
+                side: {row: run.failure for row, run in enumerate(found.runs) if run.failure is not None}
+                for side, found in proof.holdout.items()
+            },
         )
         artifact = Artifact.made(
             with_params(job.program, params),

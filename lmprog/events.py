@@ -1,7 +1,7 @@
 """What happens in a search, as typed events: progress, journal and report listen to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lmprog.params import Params
 
@@ -28,14 +28,16 @@ class CandidateScored:
     round: int
     candidate: str
     """Fingerprint of the params."""
-    parent: str | None
-    """Fingerprint of the params that these were made from."""
+    parents: tuple[str, ...]
+    """Fingerprints of the params that these were made from."""
     params: Params
     rows: tuple[int, ...]
     scores: tuple[float, ...]
     requested: int
     origin: str
     """How the candidate came about, in a few words."""
+    failures: Mapping[int, str] = field(default_factory=dict[int, str])
+    """Why a row gave no prediction, by its number."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TextIO, cast
 
 from lmprog.errors import InputError
@@ -14,14 +16,27 @@ KEPT = 100
 """Calls that `inspect` can show."""
 
 _log = logging.getLogger("lmprog.calls")
+_unseen: ContextVar[bool] = ContextVar("unseen", default=False)
 _calls: deque[tuple[str, str, Request, Response | str]] = deque(maxlen=KEPT)
 
 
 def note(path: str, lm_name: str, request: Request, outcome: Response | str) -> None:
     """Keep a call of the predictor at `path`, with its reply or its error in words. Costs about half a microsecond."""
+    if _unseen.get():
+        return
     _calls.append((path, lm_name, request, outcome))
     if _log.isEnabledFor(logging.DEBUG):
         _log.debug("%s: %s: %s", path, lm_name, redact(_outcome(outcome)))
+
+
+@contextmanager
+def unseen() -> Generator[None]:
+    """Keep no call that is made inside: a rehearsal's are not real."""
+    before = _unseen.set(True)
+    try:
+        yield
+    finally:
+        _unseen.reset(before)
 
 
 def inspect(n: int = 1, *, file: TextIO | None = None) -> None:

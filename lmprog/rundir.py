@@ -164,12 +164,13 @@ def _plain(event: Event) -> dict[str, Any]:
         return {
             "round": event.round,
             "candidate": event.candidate,
-            "parent": event.parent,
+            "parents": list(event.parents),
             "params": json.loads(event.params.to_json(indent=None)),
             "rows": event.rows,
             "scores": event.scores,
             "requested": event.requested,
             "origin": event.origin,
+            **({"failures": event.failures} if event.failures else {}),
         }
     return asdict(event)
 

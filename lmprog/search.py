@@ -1,7 +1,8 @@
 """The ask/tell loop that all optimizers share."""
 
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +27,15 @@ class Ask:
     params: Params
     rows: tuple[int, ...] | None = None
     origin: str = ""
-    parent: str | None = None
+    parents: tuple[str, ...] = ()
+    """Fingerprints of the params that these were made from."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A selector's word that it asks no more, and why."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +50,8 @@ class Told:
 class Selector(Protocol):
     """Decides who is evaluated next. Surrogates, bandits, racing, beams and evolution are all selectors."""
 
-    async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
-        """Return the wishes of the next round, most wanted first; none to end the search. May propose new params."""
+    async def ask(self, table: ScoreTable, /) -> Sequence[Ask] | End:
+        """Return the wishes of the next round, most wanted first; none, or an End, to end the search. May propose new params."""
         ...
 
     def tell(self, told: Sequence[Told], /) -> None:
@@ -58,6 +67,7 @@ async def search(
     patience: int | None = None,
     finalists: int = FINALISTS,
     ahead: int = 1,
+    choose: Callable[[ScoreTable], str] | None = None,
 ) -> Outcome:
     """Run rounds of ask, evaluate, tell until the selector, the budget or the patience ends.
 
@@ -70,18 +80,25 @@ async def search(
     Up to `ahead` rounds, trial 0 among them, are under way at once where the caps leave ample room, so that the LM is
     not idle while the last rows of a round are run. The selector is then asked again before it is told of the rounds
     under way, and may have no wish until it is. At 1, the default, each round is told before the next is asked.
+
+    `choose` is for searches that cannot afford full scores: it names the candidate to return, by its fingerprint, from
+    whatever scores there are. Then there is no trial 0 and no finalist, no calls are kept back for one, and the outcome's
+    scores are estimates; the params that went in are one candidate of many, if the selector asks for them.
     """
-    state = _State(problem, ScoreTable(len(problem.val)), params)
+    state = _State(problem, ScoreTable(len(problem.val)), params, full=choose is None)
     try:
         try:
             reason = await _rounds(state, selector, patience, ahead)
-            await _finish(state, finalists)
+            if choose is None:
+                await _finish(state, finalists)
         except CapReached as cap:
             reason = f"the cap on {cap.cap} was reached"
-            if not state.best:
+            if choose is None and not state.best:
                 await state.end()  # trial 0: what ran beside it must not cost it
     finally:
         await state.drop()
+    if choose is not None:
+        state.choose(choose(state.table))
     problem.emit(Stopped(reason, problem.allowance.ledger.requested))
     return Outcome(state.candidates[state.best], state.best_score, state.baseline_score, reason)
 
@@ -107,14 +124,15 @@ class _Begun:
 class _State:
     """What the loop knows: the table, the params by fingerprint, who leads on all rows, and the rounds under way."""
 
-    def __init__(self, problem: Problem, table: ScoreTable, params: Params) -> None:
-        self.problem, self.table = problem, table
-        self.candidates: dict[str, Params] = {}
+    def __init__(self, problem: Problem, table: ScoreTable, params: Params, *, full: bool) -> None:
+        self.problem, self.table, self.full = problem, table, full
+        self.candidates: dict[str, Params] = {params.fingerprint: params}
         self.best, self.best_score, self.baseline_score = "", -1.0, 0.0
         self.since_gain = self.barren = 0
         self.under_way: deque[_Begun] = deque()
-        trial_0 = _Round(0, [Ask(params, origin="the program as it was")])
-        self.begin(trial_0, trial_0.wishes)
+        if full:
+            trial_0 = _Round(0, [Ask(params, origin="the program as it was")])
+            self.begin(trial_0, trial_0.wishes)
 
     def calls(self, ask: Ask) -> int:
         """Return how many calls a wish takes, if nothing of it is recorded."""
@@ -143,16 +161,25 @@ class _State:
         while self.under_way:
             await self.under_way.popleft().work.drop()
 
+    def choose(self, name: str) -> None:
+        """Return this candidate in the end, with estimates for scores."""
+        estimates, (before, *_) = self.table.adjusted(), self.candidates
+        self.best, self.best_score = name, estimates.get(name, math.nan)
+        self.baseline_score = estimates.get(before, math.nan)
+        self.problem.emit(IncumbentChanged(name, self.best_score, self.problem.allowance.ledger.requested))
+
     def _record(self, number: int, ask: Ask, evaluation: Evaluation) -> None:
         name = ask.params.fingerprint
         rows = ask.rows if ask.rows is not None else tuple(range(self.table.rows))
         self.candidates.setdefault(name, ask.params)
         self.table.record(name, rows, evaluation.scores)
         requested = self.problem.allowance.ledger.requested
+        failures = {row: run.failure for row, run in zip(rows, evaluation.runs, strict=True) if run.failure is not None}
+        scores, origin = evaluation.scores, ask.origin
         self.problem.emit(
-            CandidateScored(number, name, ask.parent, ask.params, rows, evaluation.scores, requested, ask.origin)
+            CandidateScored(number, name, ask.parents, ask.params, rows, scores, requested, origin, failures)
         )
-        if self.table.is_full(name) and self.table.mean(name) > self.best_score:
+        if self.full and self.table.is_full(name) and self.table.mean(name) > self.best_score:
             self.best, self.best_score = name, self.table.mean(name)
             self.problem.emit(IncumbentChanged(name, self.best_score, requested))
 
@@ -163,15 +190,17 @@ async def _rounds(state: _State, selector: Selector, patience: int | None, ahead
     number = 0
     allowance = state.problem.allowance
     under_way = allowance.ledger.expected
-    if ahead == 1 or allowance.left < under_way or not allowance.ledger.fits(2 * under_way):
+    if state.full and (ahead == 1 or allowance.left < under_way or not allowance.ledger.fits(2 * under_way)):
         await state.end()  # what ran beside trial 0 could cost it
     while True:
         stopped = _stopped(state, patience)
         if not stopped and waiting is None and len(state.under_way) < ahead:
             wishes = await _asked(state, selector)
-            number += bool(wishes)
-            waiting = _Round(number, wishes, state.problem) if wishes else None
-            stopped = "" if wishes else "the search was finished"
+            if isinstance(wishes, End) or not wishes:
+                waiting, stopped = None, wishes.reason if isinstance(wishes, End) else "the search was finished"
+            else:
+                number += 1
+                waiting = _Round(number, wishes, state.problem)
         if waiting is not None:
             fitting = _fitting(state, waiting.sound)
             beside = allowance.ledger.expected + sum(map(state.calls, fitting))
@@ -196,7 +225,7 @@ def _stopped(state: _State, patience: int | None) -> str:
     return ""
 
 
-async def _asked(state: _State, selector: Selector) -> Sequence[Ask]:
+async def _asked(state: _State, selector: Selector) -> Sequence[Ask] | End:
     """Ask for a round. What the selector itself requested counts, unless a cap cut it."""
     ledger = state.problem.allowance.ledger
     before = ledger.requests()
@@ -224,10 +253,13 @@ async def _end(state: _State, selector: Selector) -> None:
 
 
 def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
-    """Return the wishes that fit the allowance, from the first on; a full score of one finalist is kept back."""
-    allowance, rows = state.problem.allowance, state.table.rows
-    partial = any(ask.rows is not None for ask in asks)
-    left = allowance.left - (allowance.for_rows(rows) if partial else 0)
+    """Return the wishes that fit the allowance, from the first on.
+
+    The full score of a finalist is kept back, unless one of the wishes is such a score.
+    """
+    allowance, table = state.problem.allowance, state.table
+    full = any(ask.rows is None or set(table.missing(ask.params.fingerprint)) <= set(ask.rows) for ask in asks)
+    left = allowance.left - (0 if full or not state.full else allowance.for_rows(table.rows))
     fitting: list[Ask] = []
     for ask in asks:
         left -= state.calls(ask)

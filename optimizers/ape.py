@@ -81,7 +81,7 @@ class _Pools:
             written = [(0, text) for text in found]
         origin = f"{path}: {'reworded' if iteration else 'induced'}"
         made = [
-            Ask(left[index].replace(path, instruction=text), origin=origin, parent=left[index].fingerprint)
+            Ask(left[index].replace(path, instruction=text), origin=origin, parents=(left[index].fingerprint,))
             for index, text in written
         ]
         new = {ask.params.fingerprint: ask for ask in made if not self._problem.faults(ask.params)}

@@ -162,7 +162,7 @@ class _Evolution:
         """Take params into the pool; they may be on the frontier once they are scored on all rows."""
         turn = max(self._pool[name].turn for name in parents)
         self._pool[params.fingerprint] = _Member(params, parents, turn)
-        return Ask(params, origin=origin, parent=parents[0])
+        return Ask(params, origin=origin, parents=parents)
 
     def _crossed(self, table: ScoreTable, means: Mapping[str, float], leaders: Mapping[str, int]) -> list[Ask]:
         """Return a crossover of two on the frontier, to be tried on a few rows, where a child has joined and one is left."""

@@ -2,37 +2,77 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BeforeValidator
 
 from lmprog.budget import BOOTSTRAPPED, FULL_EVERY, MINIBATCH, MINIBATCH_ABOVE
 from lmprog.budget import trials as paper_trials
 from lmprog.errors import CapReached
 from lmprog.optimizer import Outcome, Problem, Work, require
-from lmprog.optimizers.propose.demos import SHARE, DemoSets, Success, bootstrap, examples_of, sets_of
-from lmprog.optimizers.propose.grounded import Proposal, propose, summarize, summarizes
+from lmprog.optimizers.propose.demos import SHARE, Success, bootstrap, examples_of, sets_of
+from lmprog.optimizers.propose.grounded import (
+    PARTS,
+    TEMPERATURE,
+    Grounds,
+    Part,
+    Proposal,
+    Setting,
+    describe,
+    propose,
+    settings_for,
+    summarize,
+)
+from lmprog.optimizers.propose.meta import Observed, learned
+from lmprog.optimizers.select.joint import Joint
 from lmprog.optimizers.select.prepared import Prepared
 from lmprog.optimizers.select.rows import Minibatches
-from lmprog.params import Params
+from lmprog.optimizers.select.simplify import KEPT, simplified
+from lmprog.optimizers.select.space import Kind, Space
+from lmprog.optimizers.select.surrogates import Additive, Surrogate, Tpe, Tried
+from lmprog.params import FormatName, Params
 from lmprog.search import Selector, search
+
+if TYPE_CHECKING:
+    from lmprog.optimizers.select.v2 import V2
 
 ROUNDS_A_BATCH = 2
 """Rounds in a row that share their rows: candidates are compared, and calls that they share are made once."""
+GENERATION = 3
+"""Instructions proposed for each predictor at once, where the proposer's settings are learned."""
+
+
+def _joined(said: object) -> object:
+    """Read "chat+json" as the values that it joins."""
+    return tuple(filter(None, said.split("+"))) if isinstance(said, str) else said
 
 
 @dataclass(frozen=True, slots=True)
 class Mipro:
-    """Bootstrap demo sets, propose grounded instructions, then search all combinations with a TPE surrogate.
+    """Bootstrap demo sets, propose grounded instructions, then search all combinations with a surrogate.
 
     `candidates` (n in the paper) is the number of instructions and of demo sets per predictor; the program as it
     was is the first of each. Trials run on minibatches where there are more than `minibatch_above` validation rows, in
     rounds of `width`, of which `ahead` are under way at once; every `full_every` trials the best is scored on all
-    rows. Without `trials`
-    there are up to twice the paper's: 2 max(2 v log2 n, 1.5 n), with v = two choices per predictor; calls that
-    candidates share are made once, so most of these fit a budget of the paper's size.
+    rows. Without `trials` there are up to twice the paper's: 2 max(2 v log2 n, 1.5 n), with v = two choices per predictor;
+    calls that candidates share are made once, so most of these fit a budget of the paper's size.
 
-    Departures from the paper: trials run side by side, four share their rows, and scores are adjusted for how hard
-    the rows are.
+    `bootstrapped` and `labeled` bound a demo set, `attempts` is how often a training row is run to find demos. `context`
+    are the parts that proposals may show ("mipro:context=program+examples"), `temperature` that of those which are not
+    the likeliest reply. `formats` are prompt formats to try beside the one that a predictor has ("formats=json+xml");
+    with `field_descriptions` the proposer describes the fields too: a choice of its own, with half as many options. With
+    `meta` (MIPRO++ in the paper) half of the instructions are proposed at first, and three for each predictor after every
+    `full_every` trials, under the settings that have proved good. `surrogate` is "additive" or Optuna's "tpe". With
+    `simplify` changes of the winner that bring nothing are taken back in the end, for which a twentieth of the allowance is
+    kept.
+
+    "mipro:style=v2" searches as DSPy's MIPROv2 does, one trial after the other: given the same instructions, demo sets and
+    scores it takes the same decisions (select/v2.py). Of the options above it heeds those that MIPROv2 has.
+
+    Departures from the paper: trials run side by side, four share their rows, scores are adjusted for how hard the rows
+    are, and the default surrogate is the one that finds more (tests/bench/surrogates.py).
     """
 
     candidates: int = 6
@@ -44,99 +84,239 @@ class Mipro:
     ahead: int = 3
     bootstrapped: int = BOOTSTRAPPED
     labeled: int = 4
+    attempts: int = 2
+    context: Annotated[tuple[Part, ...], BeforeValidator(_joined)] = PARTS
+    temperature: float = TEMPERATURE
+    formats: Annotated[tuple[FormatName, ...], BeforeValidator(_joined)] = ()
+    field_descriptions: bool = False
+    meta: bool = True
+    surrogate: Literal["additive", "tpe"] = "additive"
+    simplify: bool = True
+    style: Literal["lmprog", "v2"] = "lmprog"
 
     def __post_init__(self) -> None:
         require(self, candidates=1, trials=1, minibatch=1, minibatch_above=0, full_every=1, width=1, ahead=1)
-        require(self, bootstrapped=0, labeled=0)
+        require(self, bootstrapped=0, labeled=0, attempts=1, temperature=0)
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best combination found; never one that is worse on the validation rows than `params`."""
-        return await search(problem, params, Prepared(lambda: self._joint(problem, params)), ahead=self.ahead)
+        if self.style == "v2":
+            from lmprog.optimizers.select.v2 import search_v2  # loads optuna, which takes as long as many calls
 
-    async def _joint(self, problem: Problem, params: Params) -> Selector:
-        """Find demos, have instructions proposed, and return the selector of their combinations."""
-        summary = problem.begin(summarize(problem), calls=1) if summarizes(self._affordable(problem, params)) else None
-        loaded = asyncio.ensure_future(asyncio.to_thread(import_module, "optuna"))  # as long as many calls take
+            plain = replace(self, meta=False, formats=(), field_descriptions=False)
+            return await search_v2(problem, params, _Run(plain, problem, params).v2)
+        searched = problem
+        if self.simplify and problem.allowance.calls is not None:
+            kept = int(KEPT * max(0.0, problem.allowance.left))
+            searched = replace(problem, allowance=replace(problem.allowance, calls=problem.allowance.calls - kept))
+        run = _Run(self, searched, params)
         try:
-            wanted = -(-self.candidates * self.bootstrapped // 2)
-            successes = await bootstrap(problem, params, wanted=wanted)
-            demo_sets = sets_of(
-                problem,
-                params,
-                successes,
-                count=self.candidates,
-                bootstrapped=self.bootstrapped,
-                most_labeled=self.labeled,
-            )
-            problem.ended("demos", successes=len(successes), demo_sets=len(demo_sets))
-            proposals = await self._proposals(problem, params, successes, summary)
-            problem.ended("proposals", instructions=sum(map(len, proposals.values())))
+            outcome = await search(searched, params, Prepared(run.prepared), ahead=self.ahead)
+            await run.proposed()
+        finally:
+            await run.dropped()
+        return await simplified(problem, params, outcome) if self.simplify else outcome
+
+
+class _Run:
+    """One search: what is proposed before it and, with `meta`, during it."""
+
+    def __init__(self, options: Mipro, problem: Problem, params: Params) -> None:
+        self._options, self._problem, self._params = options, problem, params
+        kinds: list[Kind] = ["instruction", "demos"]
+        if options.field_descriptions:
+            kinds.append("field_descriptions")
+        if options.formats:
+            kinds.append("format")
+        self._space = Space(params, kinds)
+        self._grounds = Grounds()
+        self._settings: dict[tuple[str, int], Setting] = {}
+        """By predictor and number of the instruction."""
+        self._asked = 0
+        """Proposals asked of each predictor."""
+        self._due: float = options.full_every
+        """After how many trials the next are."""
+        self._proposing: Work[list[Proposal]] | None = None
+
+    async def prepared(self) -> Selector:
+        """Find demos, have instructions proposed, and return the selector of their combinations."""
+        options, problem = self._options, self._problem
+        settings = await self._filled()
+        for path in self._params:
+            for name in options.formats:
+                self._space.add(path, "format", name)
+        batches = Minibatches(problem, options.minibatch, options.minibatch_above)
+        return Joint(
+            self._space,
+            self._surrogate(),
+            rows=lambda number: batches.of_round((number + 1) // ROUNDS_A_BATCH),
+            seed=problem.seed,
+            trials=options.trials or 2 * paper_trials(options.candidates, len(self._params)),
+            width=options.width,
+            full_every=options.full_every,
+            grow=self._grow if options.meta and settings else None,
+        )
+
+    async def v2(self) -> "V2":
+        """Find demos, have instructions proposed, and return MIPROv2's selector of their combinations."""
+        from lmprog.optimizers.select.v2 import V2, trials
+
+        options, problem, space = self._options, self._problem, self._space
+        await self._filled()
+        choices = len(self._params) * (2 if options.bootstrapped or options.labeled else 1)
+        return V2(
+            problem,
+            space.build,
+            instructions=space.sizes[::2],
+            demo_sets=space.sizes[1::2],
+            trials=options.trials or trials(options.candidates, choices),
+            minibatch=options.minibatch if len(problem.val) > options.minibatch_above else None,
+            full_every=options.full_every,
+            describe=space.describe,
+        )
+
+    async def _filled(self) -> list[Setting]:
+        """Fill the space with demos and instructions, and return the settings of the proposals."""
+        options, problem = self._options, self._problem
+        settings = self._first_settings()
+        summarizing = any(setting.data for setting in settings) or options.meta or options.field_descriptions
+        summarizing = summarizing and bool(settings) and "data" in options.context
+        summary = problem.begin(summarize(problem), calls=1) if summarizing else None
+        needed = "optuna" if options.surrogate == "tpe" else "numpy"  # the first takes as long as many calls
+        loaded = asyncio.ensure_future(asyncio.to_thread(import_module, needed))
+        try:
+            successes = await self._demos()
+            await self._instructions(successes, settings, summary)
         finally:
             await asyncio.wait([loaded])
             if summary is not None:
                 await summary.drop()
-        from lmprog.optimizers.select.joint import Joint
+        return settings
 
-        space, batches = Space(params, proposals, demo_sets), Minibatches(problem, self.minibatch, self.minibatch_above)
-        return Joint(
-            space.sizes,
-            space.build,
-            rows=lambda number: batches.of_round((number + 1) // ROUNDS_A_BATCH),
-            describe=space.describe,
-            seed=problem.seed,
-            trials=self.trials or 2 * paper_trials(self.candidates, len(params)),
-            width=self.width,
-            full_every=self.full_every,
-        )
+    async def proposed(self) -> None:
+        """Wait for the proposals under way, if there are any, and add them: what was sent for them counts."""
+        if self._proposing is not None:
+            work, self._proposing = self._proposing, None
+            try:
+                self._add(await work.result())
+            except CapReached:
+                self._due = float("inf")
 
-    def _affordable(self, problem: Problem, params: Params) -> int:
-        """Return the number of instructions, the present one among them, that a fifth of the allowance pays for."""
-        affordable = problem.allowance.left * SHARE / len(params)
-        return self.candidates if affordable >= self.candidates else 1 + max(0, int(affordable))
+    async def dropped(self) -> None:
+        """End the proposals under way, if there are any."""
+        if self._proposing is not None:
+            await self._proposing.drop()
 
-    async def _proposals(
-        self, problem: Problem, params: Params, successes: Sequence[Success], summary: Work[str] | None
-    ) -> dict[str, list[Proposal]]:
-        """Return the instructions, the present ones first; what is recorded may be searched where a cap leaves no more."""
-        count, examples = self._affordable(problem, params), examples_of(params, successes)
-        try:
-            found = None if summary is None else await summary.result()
-            work = propose(problem, params, examples, count=count, summary=found)
-            return await problem.begin(work, calls=count * len(params)).result()
-        except CapReached:
-            return await propose(problem, params, {}, count=1)
+    def _surrogate(self) -> Surrogate:
+        return self._model() if self._options.surrogate == "additive" else Tpe(self._space.alike)
 
+    def _model(self) -> Additive:
+        return Additive(self._space.of, self._space.alike)
 
-class Space:
-    """Every predictor's instructions and demo sets: a combination picks one of each per predictor."""
+    def _first_settings(self) -> list[Setting]:
+        """Return the settings of the first proposals: as many as a fifth of the allowance pays for, or fewer."""
+        options = self._options
+        affordable = self._problem.allowance.left * SHARE / len(self._params)
+        wanted = options.candidates - 1
+        if options.meta:
+            wanted = -(-wanted // 2)
+        count = int(min(affordable, wanted)) if affordable > 0 else 0
+        return settings_for(count, parts=options.context, temperature=options.temperature)
 
-    def __init__(
-        self, params: Params, proposals: Mapping[str, Sequence[Proposal]], demo_sets: Sequence[DemoSets]
+    async def _demos(self) -> list[Success]:
+        options, problem = self._options, self._problem
+        wanted = -(-options.candidates * options.bootstrapped // 2)
+        successes = await bootstrap(problem, self._params, wanted=wanted, attempts=options.attempts)
+        count, bounds = options.candidates, (options.bootstrapped, options.labeled)
+        sets = sets_of(problem, self._params, successes, count=count, bootstrapped=bounds[0], most_labeled=bounds[1])
+        for demos in sets:
+            for path, shown in demos.items():
+                self._space.add(path, "demos", shown)
+        problem.ended("demos", successes=len(successes), demo_sets=len(sets))
+        return successes
+
+    async def _instructions(
+        self, successes: Sequence[Success], settings: Sequence[Setting], summary: Work[str] | None
     ) -> None:
-        self._params, self._proposals, self._demo_sets = params, proposals, demo_sets
+        """Add instructions and descriptions; what is recorded may be searched where a cap leaves no more."""
+        options, problem, params = self._options, self._problem, self._params
+        begun: list[Work[Any]] = []
+        try:
+            text = "" if summary is None else await summary.result()
+            self._grounds = Grounds(examples_of(params, successes), text)
+            proposing = self._proposed(dict.fromkeys(params, settings))
+            begun.append(proposing)
+            if options.field_descriptions and settings:
+                count = -(-options.candidates // 2)
+                work = describe(problem, params, self._grounds, self._describing(count))
+                describing = problem.begin(work, calls=count * len(params))
+                begun.append(describing)
+                for path, found in (await describing.result()).items():
+                    for described in found:
+                        self._space.add(path, "field_descriptions", described)
+            self._add(await proposing.result())
+        except CapReached:
+            pass
+        finally:
+            for one in begun:
+                await one.drop()
+        sizes = dict(zip(self._space.choices, self._space.sizes, strict=True))
+        problem.ended("proposals", instructions=sum(n for choice, n in sizes.items() if choice.kind == "instruction"))
 
-    @property
-    def sizes(self) -> list[int]:
-        """How many options each choice has: instruction and demo set of each predictor in turn."""
-        return [size for path in self._params for size in (len(self._proposals[path]), len(self._demo_sets))]
+    def _describing(self, count: int) -> list[Setting]:
+        """Return the settings under which fields are described; the first asks for the likeliest reply."""
+        whole = Setting(role=True, data=True, examples=True, instruction=True).only(self._options.context)
+        return [replace(whole, temperature=self._options.temperature if number else 0.0) for number in range(count)]
 
-    def build(self, combo: tuple[int, ...]) -> Params:
-        """Return the params that a combination stands for."""
-        params = self._params
-        for path, (instruction, demos) in self._chosen(combo):
-            params = params.replace(
-                path, instruction=self._proposals[path][instruction].instruction, demos=self._demo_sets[demos][path]
+    def _proposed(
+        self, settings: Mapping[str, Sequence[Setting]], grounds: Grounds | None = None
+    ) -> Work[list[Proposal]]:
+        """Begin to propose, for each predictor as often."""
+        work = propose(self._problem, self._params, grounds or self._grounds, settings, first=self._asked)
+        self._asked += max(map(len, settings.values()), default=0)
+        return self._problem.begin(work, calls=sum(map(len, settings.values())))
+
+    def _add(self, proposals: Sequence[Proposal]) -> None:
+        for proposal in proposals:
+            number = self._space.add(proposal.path, "instruction", proposal.instruction)
+            if number is not None and proposal.setting is not None:
+                self._settings[proposal.path, number] = proposal.setting
+
+    async def _grow(self, done: int, tried: Sequence[Tried]) -> None:
+        """Have instructions proposed where they are due, and add them before the next round: no round waits for them."""
+        if self._proposing is not None:
+            await self.proposed()
+            return
+        options, allowance = self._options, self._problem.allowance
+        if done >= self._due and allowance.left > allowance.for_rows(2 * options.width * options.minibatch):
+            self._due = done + options.full_every
+            self._proposing = self._proposed(*self._learned(tried, done))
+
+    def _learned(self, tried: Sequence[Tried], done: int) -> tuple[dict[str, list[Setting]], Grounds]:
+        """Return the settings of the next proposals by predictor, and the instructions until now with their scores."""
+        options = self._options
+        effects = self._model().effects(tried, self._space.sizes)
+        level = sum(one.score for one in tried) / max(1, len(tried))
+        observed: list[Observed] = []
+        scores: dict[str, dict[str, float]] = {path: {} for path in self._params}
+        for number, choice in enumerate(self._space.choices):
+            if choice.kind != "instruction":
+                continue
+            for option, effect in enumerate(effects[number]):
+                if effect is None:
+                    continue
+                text = self._space.options(choice)[option]
+                scores[choice.path][str(text)] = min(1.0, max(0.0, level + effect.expected))
+                if (setting := self._settings.get((choice.path, option))) is not None:
+                    observed.append(Observed(setting, effect.mean, effect.variance))
+        settings = {
+            path: learned(
+                observed,
+                GENERATION,
+                parts=options.context,
+                temperature=options.temperature,
+                rng=self._problem.rng("settings", path, done),
             )
-        return params
-
-    def describe(self, combo: tuple[int, ...]) -> str:
-        """Return the choices that differ from the program as it was."""
-        parts = [
-            f"{path}: instruction {instruction}, demo set {demos}"
-            for path, (instruction, demos) in self._chosen(combo)
-            if instruction or demos
-        ]
-        return "; ".join(parts) or "the program as it was"
-
-    def _chosen(self, combo: tuple[int, ...]) -> list[tuple[str, tuple[int, int]]]:
-        return list(zip(self._params, zip(combo[::2], combo[1::2], strict=True), strict=True))
+            for path in self._params
+        }
+        return settings, replace(self._grounds, tried=scores)

@@ -103,7 +103,7 @@ class _Steps:
         base = max(scores, key=lambda name: scores[name])
         new = [self._candidates[base].replace(path, instruction=text) for text in texts]
         origin = f"{path}: step {self._step + 1}"
-        return [Ask(made, self._rows, origin, parent=base) for made in new if not self._problem.faults(made)]
+        return [Ask(made, self._rows, origin, parents=(base,)) for made in new if not self._problem.faults(made)]
 
     def _full(self, table: ScoreTable) -> list[Ask]:
         """Return the wish for the rows that the best candidate was not scored on, if there are any."""

@@ -111,7 +111,7 @@ class _Successors:
         kept = rng.sample(slots, min(options.successors, len(slots)))
         filled = await loop.gather([self._filled(slot) for slot in kept])
         return [
-            Ask(child, origin=f"`{slot.path}`, {slot.kind} in round {number}", parent=params.fingerprint)
+            Ask(child, origin=f"`{slot.path}`, {slot.kind} in round {number}", parents=(params.fingerprint,))
             for slot, child in zip(kept, filled, strict=True)
             if child is not None
         ]

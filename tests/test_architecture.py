@@ -20,7 +20,7 @@ FLOORS = [  # bottom first; a module imports from floors below, or sideways wher
     {"module", "strategies", "data", "metrics", "retrieval", "task"},
     {"evaluation", "scores", "statistics", "events", "narration"},
     {"optimizer", "search", "lint", "budget", "caps", "cuts", "certificate", "artifact", "rundir", "report"},
-    {"compiler", "job", "optimizers", "programs"},
+    {"compiler", "job", "planning", "optimizers", "programs"},
     {"cli", "arguments", "exits", "terminal", "__main__", "serve", "completions", "bridges"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}

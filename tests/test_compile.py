@@ -195,7 +195,7 @@ class TestGates:
         proof = result.certificate
         assert (proof.baseline, proof.compiled, proof.n) == (0.3, 0.8, 30)  # 9 and 24 of 30
         assert proof.gain == pytest.approx(0.5)
-        assert 0.3 < proof.interval.low < 0.4 and 0.6 < proof.interval.high < 0.7  # 0.5 -+ 1.96 sqrt(0.25 / 30)
+        assert 0.3 <= proof.interval.low < 0.4 and 0.6 < proof.interval.high <= 0.7  # 0.5 -+ 1.96 sqrt(0.25 / 30)
         assert proof.requested == {"task": 4 + 2 * 30}  # the probe's rows, then each holdout row twice
         assert result.shipped == proof.shipped == "compiled" and proof.proven
         assert result.params["answer"].instruction == "Be right on 8 of 10."
@@ -288,7 +288,7 @@ class TestGates:
 
         alone, together = grouped(None), grouped("topic")
         assert alone.gain == together.gain == 0.5  # all 15 of one topic, none of the other
-        assert alone.interval.low > 0.3 and alone.interval.high < 0.7
+        assert alone.interval.low >= 0.3 and alone.interval.high <= 0.7
         assert (together.interval.low, together.interval.high) == (0.0, 1.0)  # two topics: both draws may hit the same
 
     def test_the_certificate_counts_other_runs_that_opened_the_same_holdout(self, tmp_path: Path) -> None:

@@ -196,11 +196,11 @@ def test_a_specialist_leads_on_where_the_best_by_mean_is_a_dead_end() -> None:
     means = {event.params["predict"].instruction: sum(event.scores) / len(event.scores) for event in scored}
     assert means["Generalize."] == 0.75 > means["Specialize."] == 0.25
     assert outcome.params["predict"].instruction == "Master."
-    parents = {event.candidate: event.parent for event in scored}
+    parents = {event.candidate: event.parents for event in scored}
     instructions = {event.candidate: event.params["predict"].instruction for event in scored}
     line = [outcome.params.fingerprint]
-    while (parent := parents[line[-1]]) is not None:
-        line.append(parent)
+    while parents[line[-1]]:
+        line += parents[line[-1]]
     assert [instructions[name] for name in line] == ["Master.", "Specialize more.", "Specialize.", "Answer."]
 
 

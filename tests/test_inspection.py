@@ -182,5 +182,5 @@ def test_every_kind_of_event_is_emitted_and_can_be_read_back_from_the_journal(tm
     for event in events:
         (kind,) = [kind for kind in get_args(Event) if kind.__name__ == event["event"]]
         assert event.keys() - {"event"} <= set(kind.__dataclass_fields__)
-        assert set(kind.__dataclass_fields__) - event.keys() <= {"params"}  # a candidate's are written once
+        assert set(kind.__dataclass_fields__) - event.keys() <= {"params", "failures"}  # written once, and where any
     assert json.dumps(events)

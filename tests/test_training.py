@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tokenizers import Tokenizer
 
 torch = pytest.importorskip("torch")
 
@@ -29,8 +30,8 @@ from lmprog.lm.tiny.training.adapter import train_adapter  # noqa: E402
 from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths  # noqa: E402
 from lmprog.lm.tiny.training.export import read_sizes, read_weights  # noqa: E402
 from lmprog.lm.tiny.training.network import Network  # noqa: E402
-from lmprog.lm.tiny.training.run import Plan, begin, go_on_from, read_state, train  # noqa: E402
-from lmprog.lm.tiny.training.tokenizer import EOS, Encoder  # noqa: E402
+from lmprog.lm.tiny.training.run import Plan, begin, go_on_from, move_to_new_tokens, read_state, train  # noqa: E402
+from lmprog.lm.tiny.training.tokenizer import EOS, TOKENIZER_FILE, Encoder  # noqa: E402
 
 SIZES = Shape(vocabulary=320, width=32, layers=2, heads=2, inner=64, context=128)
 PLAN = Plan(tokens=60_000, length=64, batch_tokens=512, compiled=False, log_every=20)
@@ -166,6 +167,22 @@ def test_a_second_run_goes_on_with_other_examples(trained: Path, tmp_path: Path)
     assert losses(tmp_path)[0] < 2 * losses(trained)[-1] + 0.05
     assert after.examples > before.examples and after.tokens > before.tokens and after.steps > before.steps
     assert read_sizes(tmp_path) == replace(read_sizes(trained), context=256)
+
+
+def test_a_new_tokenizer_takes_over_what_the_old_tokens_knew(trained: Path, tmp_path: Path) -> None:
+    move_to_new_tokens(trained, tmp_path, 256, 300, shouting, seed=1)
+
+    old, new = (Tokenizer.from_file(str(folder / TOKENIZER_FILE)) for folder in (trained, tmp_path))
+    before, after = (read_weights(folder)["embed_tokens.weight"] for folder in (trained, tmp_path))
+    pieces = old.get_vocab()
+    for text, number in new.get_vocab().items():
+        cut = [pieces[text]] if text in pieces else [pieces[piece.value] for piece in old.model.tokenize(text)]
+        assert torch.allclose(after[number], before[cut].mean(0), atol=1e-3), text
+    assert any(text not in pieces for text in new.get_vocab())
+    assert read_sizes(tmp_path).vocabulary == len(after) == new.get_vocab_size() <= 300
+    assert read_state(tmp_path) == read_state(trained)
+    others = read_weights(trained).keys() - {"embed_tokens.weight"}
+    assert all(torch.equal(read_weights(trained)[name], read_weights(tmp_path)[name]) for name in others)
 
 
 def test_one_seed_gives_one_result(untrained: Path, tmp_path: Path) -> None:

@@ -1,39 +1,41 @@
-"""The pictures of the page, as inline SVG."""
+"""The charts of the page, as inline SVG."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lmprog.certificate import Certificate
-from lmprog.report.history import History, Lead, Scoring
-from lmprog.report.markup import Markup, element, join
+from lmprog.report.drawing import label, scale, step, svg
+from lmprog.report.history import Candidate, History, Lead, Scoring
+from lmprog.report.lineage import ascent, in_numbers
+from lmprog.report.markup import Markup, clipped, element
 from lmprog.statistics import Interval, mean_interval
 
-LEVELS = 5
-"""Shades of the heat map, from score 0 to score 1."""
-MOST_CANDIDATES = 30
-MOST_ROWS = 600
-"""Columns of the heat map; of more rows every k-th is shown."""
-CELL_HEIGHT = 13
+MOST_TITLE = 80
+"""Characters of an origin in what a point says when it is pointed at."""
+LABEL_WIDTH = 40
+"""Pixels that a candidate's number takes."""
+MOST_POINTS = 1500
+"""Points of the chart; of more every k-th is drawn."""
 
 
 def interval_picture(certificate: Certificate) -> Markup:
     """Return the gain and its interval on a line that shows 0."""
     low, gain, high = certificate.interval.low, certificate.gain, certificate.interval.high
     reach = 1.15 * max(abs(low), abs(high), abs(gain), 0.05)
-    x = _scale(-reach, reach, 30, 330)
+    x = scale(-reach, reach, 30, 330)
     marks = [
         element("line", x1=30, x2=330, y1=30, y2=30, class_="axis"),
         element("line", x1=x(0), x2=x(0), y1=10, y2=56, class_="zero"),
-        _label(x(0), 70, "0: no gain", "middle"),
+        label(x(0), 70, "0: no gain", "middle"),
         element("line", x1=x(low), x2=x(high), y1=30, y2=30, class_="range"),
         element("circle", cx=x(gain), cy=30, r=6, class_="gain"),
-        _label(x(gain), 15, f"{gain:+.2f}", "middle", "strong"),
-        _label(x(low), 50, f"{low:+.2f}", "end", "halo"),
-        _label(x(high), 50, f"{high:+.2f}", "start", "halo"),
+        label(x(gain), 15, f"{gain:+.2f}", "middle", "strong"),
+        label(x(low), 50, f"{low:+.2f}", "end", "halo"),
+        label(x(high), 50, f"{high:+.2f}", "start", "halo"),
     ]
     words = f"Gain {gain:+.2f}, 95% interval {certificate.interval.signed()}, against no gain at 0"
-    return _svg(360, 76, words, marks, class_="interval")
+    return svg(360, 76, words, marks, class_="interval")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,63 @@ def search_chart(history: History, *, width: int, height: int) -> Markup:
     if history.leads:
         words += f", the leader went from {history.leads[0].score:.2f} to {history.leads[-1].score:.2f}"
     parts = [*_axes(frame), *_baseline(history, frame)]
-    parts += [_point(scoring, history.table.rows, frame) for scoring in history.scorings]
+    every = math.ceil(len(history.scorings) / MOST_POINTS)
+    parts += [_point(scoring, history, frame) for scoring in history.scorings[::every]]
     parts += _leaders(history, frame)
-    return _svg(width, height, words, parts)
+    return svg(width, height, words, parts)
+
+
+def family_chart(history: History, *, width: int, height: int) -> Markup:
+    """Return estimates in the order in which candidates came, each tied to its parents, the way to the best marked."""
+    scored = [one for one in history.candidates.values() if one.name in history.estimates]
+    way = [one.name for one in ascent(history, history.leader)] if history.leader else []
+    shown = [history.estimates[one.name] for one in scored]
+    low, high = max(0.0, min(shown) - 0.03), min(1.0, max(shown) + 0.03)
+    x = scale(0, max(1, scored[-1].number), 44, width - 18)
+    y = scale(low, high, height - 36, 12)
+    at = {one.name: (x(one.number), y(history.estimates[one.name])) for one in scored}
+    ties = [(parent, one) for one in scored for parent in one.parents if parent in at]
+    ties.sort(key=lambda tie: tie[0] in way and tie[1].name in way)  # what is marked is drawn above the rest
+    parts = [_tie(at[parent], at[one.name], marked=parent in way and one.name in way) for parent, one in ties]
+    labelled = _spaced([name for name in way if name in at], at)
+    for one in scored:
+        parts.append(_member(one, at[one.name], history, marked=one.name in way))
+        parts += [_number(one, at[one.name])] if one.name in labelled else []
+    parts += [
+        label(36, y(value) + 4, f"{value:.2f}", "end") for value in (min(shown), max(shown)) if max(shown) > min(shown)
+    ]
+    parts.append(label(width / 2, height - 6, "candidates, in the order in which they came", "middle"))
+    words = f"Family tree of {len(scored)} candidates by estimate"
+    if way:
+        words += f"; the way to the best: {', '.join(f'#{history.candidates[name].number}' for name in way)}"
+    return svg(width, height, words, parts, class_="family-tree")
+
+
+def _tie(parent: tuple[float, float], child: tuple[float, float], *, marked: bool) -> Markup:
+    (x0, y0), (x1, y1) = parent, child
+    middle = (x0 + x1) / 2
+    path = f"M{x0:.1f} {y0:.1f}C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
+    return element("path", d=path, class_="tie way" if marked else "tie")
+
+
+def _member(one: Candidate, place: tuple[float, float], history: History, *, marked: bool) -> Markup:
+    title = element("title", f"#{one.number} {history.estimates[one.name]:.2f}")
+    x, y = place
+    return element("circle", title, cx=x, cy=y, r=5 if marked else 3.5, class_="on-way" if marked else "member")
+
+
+def _number(one: Candidate, place: tuple[float, float]) -> Markup:
+    x, y = place
+    return label(x, y - 9 if y > 24 else y + 18, f"#{one.number}", "middle", "strong")
+
+
+def _spaced(way: Sequence[str], at: Mapping[str, tuple[float, float]]) -> set[str]:
+    """Return whom on the way to call by number: the last, and of those before it as many as have room."""
+    kept: list[str] = []
+    for name in reversed(way):
+        if not kept or at[kept[-1]][0] - at[name][0] >= LABEL_WIDTH:
+            kept.append(name)
+    return set(kept)
 
 
 def _frame(history: History, width: int, height: int) -> _Frame:
@@ -69,7 +125,7 @@ def _frame(history: History, width: int, height: int) -> _Frame:
     high = min(1.0, math.ceil((max(shown) + 0.02) * 10) / 10)
     calls = max(1, *(scoring.requested for scoring in history.scorings))
     left, right, top, bottom = 40.0, width - 14.0, 12.0, height - 40.0
-    x, y = _scale(0, calls, left, right - 4), _scale(low, high, bottom, top)
+    x, y = scale(0, calls, left, right - 4), scale(low, high, bottom, top)
     return _Frame(x, y, left, right, bottom, calls, low, high)
 
 
@@ -80,11 +136,10 @@ def _axes(frame: _Frame) -> list[Markup]:
     for tenth in (tenth for tenth in tenths if tenth % every == 0):
         y = frame.y(tenth / 10)
         lines.append(element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, class_="grid"))
-        lines.append(_label(frame.left - 7, y + 4, f"{tenth / 10:.2f}", "end"))
-    step = _step(frame.calls, 5 if frame.right > 500 else 3)
-    for calls in range(0, int(frame.calls) + 1, step):
-        lines.append(_label(frame.x(calls), frame.bottom + 17, f"{calls:,}", "middle" if calls else "start"))
-    lines.append(_label((frame.left + frame.right) / 2, frame.bottom + 35, "requested calls", "middle"))
+        lines.append(label(frame.left - 7, y + 4, f"{tenth / 10:.2f}", "end"))
+    for calls in range(0, int(frame.calls) + 1, step(frame.calls, 5 if frame.right > 500 else 3)):
+        lines.append(label(frame.x(calls), frame.bottom + 17, f"{calls:,}", "middle" if calls else "start"))
+    lines.append(label((frame.left + frame.right) / 2, frame.bottom + 35, "requested calls", "middle"))
     return lines
 
 
@@ -93,13 +148,15 @@ def _baseline(history: History, frame: _Frame) -> list[Markup]:
     y = frame.y(score)
     return [
         element("line", x1=frame.left, x2=frame.right, y1=y, y2=y, class_="baseline"),
-        _label(frame.right, y + 15 if y < frame.bottom - 18 else y - 6, f"baseline {score:.2f}", "end"),
+        label(frame.right, y + 15 if y < frame.bottom - 18 else y - 6, f"baseline {score:.2f}", "end", "halo"),
     ]
 
 
-def _point(scoring: Scoring, rows: int, frame: _Frame) -> Markup:
+def _point(scoring: Scoring, history: History, frame: _Frame) -> Markup:
+    rows = history.table.rows
     share = scoring.rows / rows
-    words = f"#{scoring.candidate.number} {scoring.candidate.origin}: {scoring.mean:.2f} on {scoring.rows} rows"
+    origin = clipped(in_numbers(scoring.candidate.origin, history), MOST_TITLE)
+    words = f"#{scoring.candidate.number} {origin}: {scoring.mean:.2f} on {scoring.rows} rows"
     return element(
         "circle",
         element("title", words),
@@ -123,7 +180,7 @@ def _leaders(history: History, frame: _Frame) -> list[Markup]:
     last = history.leads[-1]
     parts.append(element("path", d=f"{path}H{frame.x(frame.calls):.1f}", class_="leader"))
     y = frame.y(last.score)
-    parts.append(_label(frame.right, y - 9 if y > 24 else y + 18, f"best {last.score:.2f}", "end", "strong"))
+    parts.append(label(frame.right, y - 9 if y > 24 else y + 18, f"best {last.score:.2f}", "end", "strong"))
     return parts
 
 
@@ -131,82 +188,3 @@ def _interval(history: History, lead: Lead) -> Interval | None:
     if lead.candidate not in history.candidates:
         return None
     return mean_interval(list(history.table.scores(lead.candidate).values()))
-
-
-def heat_map(history: History) -> Markup:
-    """Return candidates by validation rows, best candidates on top, hard rows on the left; cells not run stay empty."""
-    shown = history.ranked()[:MOST_CANDIDATES]
-    rows = _rows_by_ease(history)
-    cell = max(2.0, min(14.0, 860 / max(1, len(rows))))
-    left, top, width = 92, 4, 96 + cell * len(rows) + 4
-    parts: list[Markup] = []
-    for place, candidate in enumerate(shown):
-        y = top + place * (CELL_HEIGHT + 2)
-        words = f"#{candidate.number}  {history.table.mean(candidate.name):.2f}"
-        parts.append(_label(left - 8, y + CELL_HEIGHT - 3, words, "end"))
-        parts.append(element("rect", x=left, y=y, width=cell * len(rows), height=CELL_HEIGHT, class_="empty"))
-        parts += _cells(history.table.scores(candidate.name), rows, cell=cell, left=left, y=y + CELL_HEIGHT / 2)
-    bottom = top + len(shown) * (CELL_HEIGHT + 2) + 14
-    parts.append(_label(left, bottom, "hard rows", "start"))
-    if cell * len(rows) > 160:
-        parts.append(_label(left + cell * len(rows), bottom, "easy rows", "end"))
-    words = f"Scores of {len(shown)} candidates on {len(rows)} validation rows, the best candidates on top"
-    drawn = _svg(math.ceil(width), bottom + 8, words, parts, style=f"width:{math.ceil(width)}px")
-    return element("div", drawn, class_="scroll", tabindex="0")
-
-
-def _rows_by_ease(history: History) -> list[int]:
-    seen: dict[int, list[float]] = {}
-    for name in history.candidates:
-        for row, score in history.table.scores(name).items():
-            seen.setdefault(row, []).append(score)
-    rows = sorted(seen, key=lambda row: (round(sum(seen[row]) / len(seen[row]), 9), row))
-    every = math.ceil(len(rows) / MOST_ROWS) or 1
-    return rows[::every]
-
-
-def _cells(scores: Mapping[int, float], rows: Sequence[int], *, cell: float, left: float, y: float) -> list[Markup]:
-    """Return one path per shade, neighbours of a shade drawn as one stroke: a page of cells would weigh megabytes."""
-    shades = [min(LEVELS - 1, int(scores[row] * LEVELS)) if row in scores else None for row in rows]
-    paths: dict[int, str] = {}
-    start = 0
-    for at in range(1, len(shades) + 1):
-        if at < len(shades) and shades[at] == shades[start]:
-            continue
-        shade = shades[start]
-        if shade is not None:
-            stroke = f"M{left + start * cell:.1f} {y:.1f}h{(at - start) * cell:.1f}"
-            paths[shade] = paths.get(shade, "") + stroke
-        start = at
-    return [element("path", d=path, class_=f"s{shade}", stroke_width=CELL_HEIGHT) for shade, path in paths.items()]
-
-
-def bar(share: float) -> Markup:
-    """Return a bar for a score in [0, 1]."""
-    parts = [
-        element("rect", x=0, y=0, width=100, height=10, class_="empty"),
-        element("rect", x=0, y=0, width=max(0.0, min(1.0, share)) * 100, height=10, class_="fill"),
-    ]
-    return element("svg", *parts, viewBox="0 0 100 10", width=100, height=10, class_="bar", aria_hidden="true")
-
-
-def _svg(width: float, height: float, words: str, parts: Sequence[Markup], **attributes: str | float) -> Markup:
-    view = f"0 0 {width:g} {height:g}"
-    title = element("title", words)
-    return element("svg", title, join(*parts), viewBox=view, role="img", aria_label=words, **attributes)
-
-
-def _label(x: float, y: float, words: str, anchor: str, class_: str = "label") -> Markup:
-    return element("text", words, x=x, y=y, text_anchor=anchor, class_=class_)
-
-
-def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
-    reach = (high - low) or 1.0
-    return lambda value: start + (value - low) / reach * (end - start)
-
-
-def _step(most: float, count: int) -> int:
-    """Return a round step that divides the range in about so many parts."""
-    rough = max(1.0, most / count)
-    power = 10 ** math.floor(math.log10(rough))
-    return next(int(factor * power) for factor in (1, 2, 5, 10) if factor * power >= rough)

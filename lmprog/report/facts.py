@@ -1,11 +1,12 @@
 """What a report page is made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from lmprog.certificate import Certificate
+from lmprog.certificate import Certificate, Shipped
 from lmprog.params import Params
+from lmprog.signature import Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class Facts:
     """Why the search ended."""
     rows: bool = True
     """Whether the page may show what stands in rows: of demos it then tells how many there are, and no more."""
+    signatures: Mapping[str, type[Signature]] = field(default_factory=dict[str, type[Signature]])
+    """By predictor path: with them the page shows whole prompts, as the LM gets them."""
+    failures: Mapping[Shipped, Mapping[int, str]] = field(default_factory=dict[Shipped, Mapping[int, str]])
+    """Of the program as it was and as compiled: why a holdout row, by its number, gave no prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +38,5 @@ class Clock:
     sent: int
     """Calls that went over the network."""
     usd: float
+    usd_by_role: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Where it is known."""

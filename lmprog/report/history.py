@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
+
+SEARCH = "search"
+"""What ends with a Stopped event, as a stage; its one fact, without a name, is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Candidate:
     origin: str
     params: Params | None
     """None where the journal does not hold them."""
+    parents: tuple[str, ...] = ()
+    """Fingerprints of what it was made from, the nearest first; candidates of lower numbers, as far as they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Scoring:
     candidate: Candidate
     rows: int
     mean: float
-    """Over all rows that the candidate had been scored on by then."""
+    """Over all validation rows that the candidate had been scored on by then."""
     requested: int
 
 
@@ -48,7 +53,9 @@ class Stage:
 
     name: str
     facts: Mapping[str, int | float | str]
+    start: int
     requested: int
+    """Requests of the run at its end; at its `start` those at the end of the stage before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +63,33 @@ class History:
     """Candidates by fingerprint, the score table, and what happened when."""
 
     table: ScoreTable
+    """Validation rows alone."""
     candidates: dict[str, Candidate] = field(default_factory=dict[str, Candidate])
     scorings: list[Scoring] = field(default_factory=list[Scoring])
     leads: list[Lead] = field(default_factory=list[Lead])
     stages: list[Stage] = field(default_factory=list[Stage])
     estimates: dict[str, float] = field(default_factory=dict[str, float])
-    """Each candidate's mean, adjusted for how hard its rows were."""
+    """Each candidate's mean over validation rows, adjusted for how hard its rows were; none for those that ran on none."""
+    trained: dict[str, dict[int, float]] = field(default_factory=dict[str, dict[int, float]])
+    """Scores on training rows, by candidate and row."""
+    failures: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
+    """Why validation rows gave no prediction, by candidate and row, where the journal tells."""
 
     @staticmethod
     def read(events: Sequence[Mapping[str, Any]]) -> "History":
         """Return what the journal tells; events of unknown kinds are passed over."""
-        scored = [event for event in events if event["event"] == "CandidateScored"]
+        scored = [event for event in events if event["event"] == "CandidateScored" and not _on_train(event)]
         history = History(ScoreTable(max((row + 1 for event in scored for row in event["rows"]), default=0)))
         for event in events:
             match event["event"]:
                 case "CandidateScored":
                     history._scored(event)
-                case "IncumbentChanged":
+                case "IncumbentChanged" if not history.leads or event["candidate"] != history.leads[-1].candidate:
                     history.leads.append(Lead(event["candidate"], event["score"], event["requested"]))
                 case "StageEnded":
-                    history.stages.append(Stage(event["stage"], event["facts"], event["requested"]))
+                    history._ended(event["stage"], event["facts"], event["requested"])
+                case "Stopped":
+                    history._ended(SEARCH, {"": event["reason"]}, event["requested"])
                 case _:
                     continue
         if history.scorings:
@@ -88,16 +102,40 @@ class History:
         return self.candidates.get(self.leads[-1].candidate) if self.leads else None
 
     def ranked(self) -> list[Candidate]:
-        """Return the candidates, the best estimate first, older ones first where equal."""
-        return sorted(self.candidates.values(), key=lambda one: (-round(self.estimates[one.name], 9), one.number))
+        """Return the candidates that ran on validation rows, the best estimate first, older ones first where equal."""
+        known = [one for one in self.candidates.values() if one.name in self.estimates]
+        return sorted(known, key=lambda one: (-round(self.estimates[one.name], 9), one.number))
 
     def _scored(self, event: Mapping[str, Any]) -> None:
         if not event["rows"]:
             return
         name: str = event["candidate"]
-        if name not in self.candidates:
-            params = Params.from_json(json.dumps(event["params"])) if "params" in event else None
-            self.candidates[name] = Candidate(len(self.candidates), name, event["origin"], params)
+        self._meet(event)
+        if _on_train(event):
+            self.trained.setdefault(name, {}).update(zip(event["rows"], event["scores"], strict=True))
+            return
         self.table.record(name, event["rows"], event["scores"])
+        for row, reason in event.get("failures", {}).items():
+            self.failures.setdefault(name, {})[int(row)] = reason
         seen = Scoring(self.candidates[name], self.table.n(name), self.table.mean(name), event["requested"])
         self.scorings.append(seen)
+
+    def _meet(self, event: Mapping[str, Any]) -> None:
+        """Take in a candidate, or the parents of one whose first event told none."""
+        name: str = event["candidate"]
+        told = event["parents"] if "parents" in event else [event.get("parent")]
+        known = self.candidates.get(name)
+        if known is None:
+            params = Params.from_json(json.dumps(event["params"])) if "params" in event else None
+            known = Candidate(len(self.candidates), name, event["origin"], params)
+        elder = [one for one in told if one in self.candidates and self.candidates[one].number < known.number]
+        parents = known.parents or tuple(dict.fromkeys(elder))
+        self.candidates[name] = replace(known, parents=parents)
+
+    def _ended(self, name: str, facts: Mapping[str, int | float | str], requested: int) -> None:
+        start = self.stages[-1].requested if self.stages else 0
+        self.stages.append(Stage(name, facts, min(start, requested), requested))
+
+
+def _on_train(event: Mapping[str, Any]) -> bool:
+    return event.get("on") == "train"

@@ -33,12 +33,26 @@ def said(text: str) -> Markup:
     return element("bdi", text)
 
 
-def table(heads: Iterable[str], rows: Iterable[Iterable[str]], *, class_: str = "") -> Markup:
-    """Return a table that scrolls inside its own box where the page is narrow."""
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]], *, label: str, class_: str = "") -> Markup:
+    """Return a table, `label` saying what of, that scrolls inside its own box where the page is narrow."""
     head = element("tr", *(element("th", name, scope="col") for name in heads))
     body = [element("tr", *(element("td", cell) for cell in row)) for row in rows]
-    whole = element("table", element("thead", head), element("tbody", *body), class_=class_)
-    return element("div", whole, class_="scroll", tabindex="0")
+    return scrolling(element("table", element("thead", head), element("tbody", *body), class_=class_), label=label)
+
+
+def scrolling(content: Markup, *, label: str) -> Markup:
+    """Return what may be wider than the page in a box of its own, which the keyboard can scroll."""
+    return element("div", content, class_="scroll", tabindex="0", role="region", aria_label=label)
+
+
+def folded(summary: str, *content: str, class_: str = "") -> Markup:
+    """Return content that shows on demand."""
+    return element("details", element("summary", summary), *content, **({"class_": class_} if class_ else {}))
+
+
+def count(number: int, thing: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def clipped(text: str, length: int) -> str:

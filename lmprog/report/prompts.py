@@ -1,68 +1,42 @@
 """What compiling changed in each predictor: instruction, demos and the rest, before and after."""
 
-import difflib
 import json
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
+from lmprog.formats import prepare
 from lmprog.params import Demo, Params, PredictorParams
-from lmprog.report.markup import Markup, clipped, element, join, said
+from lmprog.report.changes import mark, other_changes
+from lmprog.report.markup import Markup, clipped, count, element, folded, join, said
+from lmprog.report.wording import Span, compared
+from lmprog.request import Message
+from lmprog.signature import Signature, fields_of
 
 LONG = 320
 """Characters from which a demo's value is folded."""
-ALIKE = 0.35
-"""Below this similarity two texts share stop words only, and marking single words would say nothing."""
-MOST_WORDS = 2000
-"""Longer texts are compared by lines: comparing words takes time with the square of their number."""
-
-Span = tuple[str, bool]
-"""A piece of text, and whether it differs from the other side."""
+OPEN_DEMOS = 1
+"""Demos of a predictor before the rest is folded."""
 
 
-def changes(before: Params, after: Params, *, rows: bool = True) -> Markup:
-    """Return a part of the page for each predictor; without `rows` it tells how many demos there are, and no more."""
-    return join(*(_predictor(path, before.get(path), new, rows=rows) for path, new in after.items()))
+def changes(
+    before: Params, after: Params, *, rows: bool = True, signatures: Mapping[str, type[Signature]] | None = None
+) -> Markup:
+    """Return a part of the page for each predictor; without `rows` it tells how many demos there are, and no more.
+
+    With its signature a predictor's whole prompt is shown, as the LM gets it.
+    """
+    known = signatures or {}
+    return join(*(_predictor(path, before.get(path), new, known.get(path), rows=rows) for path, new in after.items()))
 
 
-def compared(before: str, after: str) -> tuple[list[Span], list[Span]]:
-    """Return both texts in pieces, marked where they differ, word by word."""
-    a, b = _pieces(before), _pieces(after)
-    if max(len(a), len(b)) > MOST_WORDS:
-        a, b = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
-    if matcher.ratio() < ALIKE:
-        return [(before, True)], [(after, True)]
-    old: list[Span] = []
-    new: list[Span] = []
-    for kind, a0, a1, b0, b1 in matcher.get_opcodes():
-        different = kind != "equal"
-        old.append(("".join(a[a0:a1]), different))
-        new.append(("".join(b[b0:b1]), different))
-    return _joined(old), _joined(new)
-
-
-def _pieces(text: str) -> list[str]:
-    return re.findall(r"\w+|\s+|[^\w\s]", text)
-
-
-def _joined(spans: Sequence[Span]) -> list[Span]:
-    """Drop empty pieces, and mark white space between two marked ones, so that phrases are marked in one piece."""
-    kept = [span for span in spans if span[0]]
-    marked = [
-        (text, different or (not text.strip() and 0 < at < len(kept) - 1 and kept[at - 1][1] and kept[at + 1][1]))
-        for at, (text, different) in enumerate(kept)
-    ]
-    merged: list[Span] = []
-    for text, different in marked:
-        if merged and merged[-1][1] == different:
-            merged[-1] = (merged[-1][0] + text, different)
-        else:
-            merged.append((text, different))
-    return merged
-
-
-def _predictor(path: str, before: PredictorParams | None, after: PredictorParams, *, rows: bool) -> Markup:
+def _predictor(
+    path: str,
+    before: PredictorParams | None,
+    after: PredictorParams,
+    signature: type[Signature] | None,
+    *,
+    rows: bool,
+) -> Markup:
     old = before or PredictorParams(instruction="")
     return element(
         "section",
@@ -70,6 +44,7 @@ def _predictor(path: str, before: PredictorParams | None, after: PredictorParams
         _instruction(old.instruction, after.instruction),
         _demos(old.demos, after.demos, rows=rows),
         _rest(old, after),
+        _prompts(signature, old, after, rows=rows) if signature else "",
         class_="predictor",
     )
 
@@ -87,7 +62,7 @@ def _instruction(before: str, after: str) -> Markup:
 
 
 def _marked(spans: Sequence[Span], tag: str) -> Markup:
-    pieces = [element(tag, text) if different else join(text) for text, different in spans]
+    pieces = [mark(text, tag) if different else join(text) for text, different in spans]
     return element("div", *pieces, class_="text", dir="auto")
 
 
@@ -104,7 +79,9 @@ def _demos(before: Sequence[Demo], after: Sequence[Demo], *, rows: bool) -> Mark
         return join(heading, element("p", "Not shown, since they hold rows.", class_="quiet"))
     old = [demo.model_dump_json() for demo in before]
     items = [_demo(demo, number, kept=demo.model_dump_json() in old) for number, demo in enumerate(after, start=1)]
-    return join(heading, element("ol", *items, class_="demos"))
+    first, rest = items[:OPEN_DEMOS], items[OPEN_DEMOS:]
+    more = folded(f"{len(rest)} more", element("ol", *rest, class_="demos")) if rest else ""
+    return join(heading, element("ol", *first, class_="demos"), more)
 
 
 def _demo(demo: Demo, number: int, *, kept: bool) -> Markup:
@@ -122,7 +99,7 @@ def _values(side: str, values: Mapping[str, object]) -> Markup:
 def _value(value: object) -> Markup:
     if isinstance(value, str):
         return _folded(value, _text(value))
-    if isinstance(value, list) and all(isinstance(part, str) for part in cast("list[object]", value)):
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in cast("list[object]", value)):
         parts = cast("list[str]", value)
         return _folded(" ".join(parts), element("ol", *(element("li", _text(part)) for part in parts)))
     text = json.dumps(value, ensure_ascii=False)
@@ -130,29 +107,46 @@ def _value(value: object) -> Markup:
 
 
 def _folded(text: str, whole: Markup) -> Markup:
-    if len(text) <= LONG:
-        return whole
-    return element("details", element("summary", said(clipped(text, LONG // 2))), whole)
+    return whole if len(text) <= LONG else folded(said(clipped(text, LONG // 2)), whole)
 
 
 def _rest(before: PredictorParams, after: PredictorParams) -> Markup:
-    """Return the other changes: field descriptions, format, weights, config."""
-    old, new = _plain(before), _plain(after)
-    changed = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     pairs = [
-        element("li", said(name), ": ", said(_shown(old.get(name))), " → ", said(_shown(new.get(name))))
-        for name in changed
+        element("li", said(name), ": ", said(_shown(old)), " → ", said(_shown(new)))
+        for name, (old, new) in other_changes(before, after).items()
     ]
     return join(element("h4", "Also changed"), element("ul", *pairs)) if pairs else join()
-
-
-def _plain(params: PredictorParams) -> dict[str, Any]:
-    data = params.model_dump(mode="json")
-    fields = {f"description of {name}": text for name, text in data["field_descriptions"].items()}
-    return {**fields, "format": data["format"], "weights": data["weights"], **data["config"]}
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "not set"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _prompts(signature: type[Signature], before: PredictorParams, after: PredictorParams, *, rows: bool) -> Markup:
+    """Return the conversations that the LM gets, before and after; one where they are equal."""
+    if before == after:
+        return folded("The prompt as the LM gets it", _conversation(signature, after, rows=rows))
+    old, new = (_conversation(signature, params, rows=rows) for params in (before, after))
+    sides = [element("div", element("h4", name), shown) for name, shown in (("Before", old), ("After", new))]
+    return folded("The prompts as the LM gets them, before and after", element("div", *sides, class_="sides"))
+
+
+def _conversation(signature: type[Signature], params: PredictorParams, *, rows: bool) -> Markup:
+    """Return the messages in the order in which they are sent; the row's own comes last."""
+    *prefix, _ = prepare(signature, params).render({})  # with no inputs the row's own message is empty
+    shown = prefix if rows else prefix[:1]
+    hidden = f"{count(len(params.demos), 'demo')}, not shown, since they hold rows" if len(shown) < len(prefix) else ""
+    inputs = ", ".join(fields_of(signature).inputs)
+    return element(
+        "ol",
+        *map(_message, shown),
+        *([element("li", element("p", hidden, class_="quiet"))] if hidden else []),
+        element("li", element("p", "user: the row's ", said(inputs), ", in the same layout", class_="quiet")),
+        class_="messages",
+    )
+
+
+def _message(message: Message) -> Markup:
+    return element("li", element("p", message.role, class_="quiet"), element("div", message.text, class_="text mono"))

@@ -10,3 +10,4 @@ from lmprog.testing.scripted import Asked as Asked
 from lmprog.testing.scripted import Handler as Handler
 from lmprog.testing.scripted import ScriptedLM as ScriptedLM
 from lmprog.testing.scripted import reply as reply
+from lmprog.testing.table import TableLM as TableLM

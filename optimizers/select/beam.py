@@ -120,7 +120,7 @@ class Beam:
     def _pull(self, table: ScoreTable, arm: Ask) -> Ask:
         missing = set(table.missing(arm.params.fingerprint))
         rows = [row for row in self._order if row in missing][: self._rows]
-        return Ask(arm.params, tuple(sorted(rows)), origin=arm.origin, parent=arm.parent)
+        return Ask(arm.params, tuple(sorted(rows)), origin=arm.origin, parents=arm.parents)
 
     def _share(self) -> float:
         """Return the calls of the round that begins; the full score of a finalist is kept back."""

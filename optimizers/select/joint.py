@@ -1,145 +1,132 @@
-"""Joint search over one choice per predictor and part, with Optuna's TPE as the surrogate."""
+"""Joint search over one choice per predictor and part: a surrogate says which combinations are tried next."""
 
+import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol
 
-import optuna
-
+from lmprog.optimizers.select.surrogates import Combo, Surrogate, Tried
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
 from lmprog.search import Ask, Told
 
-Combo = tuple[int, ...]
-"""One option of each choice, in the order of the choices."""
 
-TRIES = 30
-"""Suggestions drawn for one place in a round before the space is taken for searched through."""
+class Space(Protocol):
+    """A categorical space of params, which may gain options between rounds; option 0 of each choice is the program as it was."""
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """How many options each choice has."""
+        ...
+
+    def build(self, combo: Combo, /) -> Params:
+        """Return the params that a combination stands for; no two combinations stand for the same."""
+        ...
+
+    def describe(self, combo: Combo, /) -> str:
+        """Return in a few words what differs from the program as it was."""
+        ...
 
 
 class Joint:
-    """A categorical space searched by TPE: `width` combinations a round on one minibatch, and full scores now and then.
+    """A categorical space searched by a surrogate: `width` combinations a round on one minibatch, and full scores now and then.
 
-    Option 0 of every choice is the program as it was. All candidates of a round share their rows, and what the
-    surrogate is told is adjusted for how hard these rows are. After every `full_every` trials the best
-    combination without a full score gets one in the next round. Rounds may be asked before those under way are told.
+    All candidates of a round share their rows, and what the surrogate sees is adjusted for how hard these rows are. After
+    every `full_every` trials the best combination without a full score gets one in the next round. Rounds may be asked
+    before those under way are told. `grow` is called before each round, and may add options to the space.
     """
 
     def __init__(
         self,
-        sizes: Sequence[int],
-        build: Callable[[Combo], Params],
+        space: Space,
+        surrogate: Surrogate,
         rows: Callable[[int], tuple[int, ...] | None],
         *,
         seed: int,
         trials: int | None,
         width: int,
         full_every: int,
-        describe: Callable[[Combo], str],
+        grow: Callable[[int, Sequence[Tried]], Awaitable[None]] | None = None,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.TPESampler(
-            seed=seed, multivariate=True, group=False, constant_liar=True, n_startup_trials=10, n_ei_candidates=24
-        )
-        self._study = optuna.create_study(direction="maximize", sampler=sampler)
-        self._space: dict[str, optuna.distributions.BaseDistribution] = {
-            f"choice {i}": optuna.distributions.CategoricalDistribution(tuple(range(n))) for i, n in enumerate(sizes)
-        }
-        self._build, self._rows, self._describe = build, rows, describe
-        self._trials, self._width, self._full_every = trials, width, full_every
-        self._origin: Combo = (0,) * len(sizes)
+        self._space, self._surrogate, self._rows, self._grow = space, surrogate, rows, grow
+        self._seed, self._trials, self._width, self._full_every = seed, trials, width, full_every
         self._round = self._done = self._full_at = 0
         self._names: dict[Combo, str] = {}
-        self._under_way: deque[list[tuple[Ask, optuna.trial.Trial | None]]] = deque()
-        self._refused: set[str] = set()
-        self._table: ScoreTable | None = None
-        self._baseline_told = False
+        self._under_way: deque[list[tuple[Combo, Ask, bool]]] = deque()
+        """Rounds of (combination, wish, whether it is a trial)."""
+        self._refused: set[Combo] = set()
 
     async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
         """Return the next combinations to try, and a candidate for a full score when one is due."""
-        self._table, self._round = table, self._round + 1
-        self._tell_baseline(table)
-        wishes = [*self._full(table), *self._fresh(table)]
+        self._round += 1
+        estimates = table.adjusted()
+        names = {self._name(combo): combo for combo in [(0,) * len(self._space.sizes), *self._names]}
+        tried = [Tried(names[name], estimates[name], table.n(name)) for name in table.candidates if name in names]
+        if self._grow is not None:
+            await self._grow(self._done, tried)
+        wishes = [*self._full(table, tried), *await self._fresh(table, tried)]
         if wishes:
             self._under_way.append(wishes)
-        return [ask for ask, _ in wishes]
+        return [ask for _, ask, _ in wishes]
 
     def tell(self, told: Sequence[Told], /) -> None:
-        """Give the surrogate what was measured."""
-        assert self._table is not None
-        estimates = self._table.adjusted()
+        """Count the trials; what they scored is in the table."""
         results = {id(one.ask): one for one in told}
-        for ask, trial in self._under_way.popleft():
+        for combo, ask, is_trial in self._under_way.popleft():
             one = results.get(id(ask))
-            if trial is None:
-                continue
             if one is not None and one.evaluation is None:
-                self._refused.add(ask.params.fingerprint)
-            if one is None or one.evaluation is None:
-                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            else:
+                self._refused.add(combo)
+            elif one is not None and is_trial:
                 self._done += 1
-                self._study.tell(trial, estimates[ask.params.fingerprint])
 
-    def _tell_baseline(self, table: ScoreTable) -> None:
-        """Tell the surrogate about trial 0, once it is known."""
-        name = self._name(self._origin)
-        if self._baseline_told or not table.n(name):
-            return
-        self._baseline_told = True
-        params, score = dict.fromkeys(self._space, 0), table.mean(name)
-        self._study.add_trial(optuna.trial.create_trial(params=params, distributions=self._space, value=score))
-
-    def _names_under_way(self) -> set[str]:
-        return {ask.params.fingerprint for wishes in self._under_way for ask, _ in wishes}
-
-    def _full(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
+    def _full(self, table: ScoreTable, tried: Sequence[Tried]) -> list[tuple[Combo, Ask, bool]]:
         if self._done < self._full_at + self._full_every:
             return []
         self._full_at = self._done
-        estimates = table.adjusted()
-        under_way = self._names_under_way()
-        partial = [name for name in table.candidates if not table.is_full(name) and name not in under_way]
+        under_way = self._combos_under_way()
+        partial = [one for one in tried if one.rows < table.rows and one.combo not in under_way]
         if not partial:
             return []
-        best = max(partial, key=lambda name: (estimates[name], -table.candidates.index(name)))
-        combo = next(combo for combo, name in self._names.items() if name == best)
+        best = max(partial, key=lambda one: one.score).combo  # the first of equals
+        missing = tuple(table.missing(self._name(best)))
         return [
-            (Ask(self._build(combo), tuple(table.missing(best)), origin=f"full score of {self._describe(combo)}"), None)
+            (best, Ask(self._space.build(best), missing, origin=f"full score of {self._space.describe(best)}"), False)
         ]
 
-    def _fresh(self, table: ScoreTable) -> list[tuple[Ask, optuna.trial.Trial | None]]:
-        chosen: list[tuple[Ask, optuna.trial.Trial | None]] = []
-        rows, estimates = self._rows(self._round), table.adjusted()
-        taken = {name for name in table.candidates if table.is_full(name)} | self._refused | self._names_under_way()
-        taken.add(self._name(self._origin))
+    async def _fresh(self, table: ScoreTable, tried: Sequence[Tried]) -> list[tuple[Combo, Ask, bool]]:
+        rows = self._rows(self._round)
+        batch = range(table.rows) if rows is None else rows
+        known = {one.combo for one in tried if table.scores(self._name(one.combo)).keys() >= {*batch}}
+        taken = {(0,) * len(self._space.sizes)} | known | self._refused | self._combos_under_way()
+        suggested = await self._suggested(tried, taken)
+        return [
+            (combo, Ask(self._space.build(combo), rows, origin=self._space.describe(combo)), True)
+            for combo in suggested
+        ]
+
+    async def _suggested(self, tried: Sequence[Tried], taken: Collection[Combo]) -> list[Combo]:
         most = self._width
         if self._trials is not None:
-            under_way = sum(trial is not None for wishes in self._under_way for _, trial in wishes)
+            under_way = sum(is_trial for wishes in self._under_way for _, _, is_trial in wishes)
             most = min(most, self._trials - self._done - under_way)
-        while len(chosen) < most:
-            drawn = self._suggested(taken, estimates)
-            if drawn is None:
-                break
-            combo, params, trial = drawn
-            taken.add(params.fingerprint)
-            chosen.append((Ask(params, rows, origin=self._describe(combo)), trial))
+        if most <= 0:
+            return []
+        seed = self._seed * _SEEDS + self._round
+        sizes = list(self._space.sizes)
+        # in a thread, so that replies to the rounds under way are taken in meanwhile
+        chosen = await asyncio.to_thread(self._surrogate.suggest, tried, sizes, taken, most, seed)
+        for combo in chosen:
+            self._name(combo)
         return chosen
 
-    def _suggested(self, taken: set[str], estimates: Mapping[str, float]) -> tuple[Combo, Params, optuna.Trial] | None:
-        """Return the surrogate's next combination that is not taken; told what is known of those that are."""
-        for _ in range(TRIES):
-            trial = self._study.ask(self._space)
-            combo: Combo = tuple(trial.params[name] for name in self._space)
-            name = self._name(combo)
-            if name not in taken:
-                return combo, self._build(combo), trial
-            if name in estimates:
-                self._study.tell(trial, estimates[name])
-            else:
-                self._study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        return None
+    def _combos_under_way(self) -> set[Combo]:
+        return {combo for wishes in self._under_way for combo, _, _ in wishes}
 
     def _name(self, combo: Combo) -> str:
         if combo not in self._names:
-            self._names[combo] = self._build(combo).fingerprint
+            self._names[combo] = self._space.build(combo).fingerprint
         return self._names[combo]
+
+
+_SEEDS = 100_003
+"""More than there are rounds, so that no two seeds share a round's."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from lmprog.scores import ScoreTable
-from lmprog.search import Ask, Selector, Told
+from lmprog.search import Ask, End, Selector, Told
 
 
 class Prepared:
@@ -13,7 +13,7 @@ class Prepared:
         self._make = make
         self._made: list[Selector] = []
 
-    async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
+    async def ask(self, table: ScoreTable, /) -> Sequence[Ask] | End:
         """Make the selector, if it is not, and ask it."""
         if not self._made:
             self._made.append(await self._make())

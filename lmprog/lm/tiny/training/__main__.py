@@ -35,7 +35,7 @@ def main() -> int:
 
 def _train(arguments: Namespace) -> int:
     from lmprog.lm.tiny.training.network import pick_device
-    from lmprog.lm.tiny.training.run import Diverged, Plan, begin, go_on_from, train
+    from lmprog.lm.tiny.training.run import Diverged, Plan, begin, go_on_from, move_to_new_tokens, train
 
     out: Path = arguments.out
     source: Path | None = arguments.from_
@@ -43,12 +43,21 @@ def _train(arguments: Namespace) -> int:
     if source and sizes:
         print(f"--{next(iter(sizes))} cannot be set with --from: the weights have their sizes.", file=sys.stderr)
         return 2
+    if source and arguments.vocabulary and source.resolve() == out.resolve():
+        print(
+            "--vocabulary with --from needs another folder in --out: it makes the old weights useless.", file=sys.stderr
+        )
+        return 2
     if not source and (out / WEIGHTS_FILE).exists():
         print(f"{out} has weights already: go on with --from {out}, or name another folder.", file=sys.stderr)
         return 2
-    if source:
+    vocabulary: int | None = arguments.vocabulary
+    if source and vocabulary:
+        move_to_new_tokens(source, out, arguments.length, vocabulary, training_example, arguments.seed)
+    elif source:
         go_on_from(source, out, arguments.length)
     else:
+        sizes |= {"vocabulary": vocabulary} if vocabulary else {}
         begin(out, Shape(context=arguments.length, **sizes), training_example, arguments.seed)
     device = pick_device(arguments.device)
     cuda = device.type == "cuda"
@@ -102,6 +111,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     for name, usual in (("width", 192), ("layers", 6), ("heads", 6), ("inner", 512)):
         parser.add_argument(f"--{name}", type=int, metavar="N", help=f"a size of the network ({usual})")
+    parser.add_argument(
+        "--vocabulary", type=int, metavar="N", help="tokens of the tokenizer (2560); with --from: learn one of N anew"
+    )
     parser.add_argument("--length", type=int, default=1536, metavar="N", help="longest examples, in tokens (1536)")
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="tokens of one step (6144; CUDA: 65536)")
     parser.add_argument("--rate", type=_positive, metavar="X", help="factor of the learning rate (1; with --from: 0.6)")

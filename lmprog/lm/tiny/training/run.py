@@ -25,7 +25,7 @@ from lmprog.lm.tiny.training.batches import Batch, Draw, Source, batches, chunks
 from lmprog.lm.tiny.training.export import copy_tokenizer, read_sizes, read_weights, save_weights, write_settings
 from lmprog.lm.tiny.training.network import Network, beginning, pick_dtype
 from lmprog.lm.tiny.training.optimizer import Optimizer
-from lmprog.lm.tiny.training.tokenizer import Encoder, learn_tokenizer, text_of
+from lmprog.lm.tiny.training.tokenizer import Encoder, cut_by, learn_tokenizer, text_of
 
 LOG_FILE = "log.jsonl"
 STATE_FILE = "training.json"
@@ -36,6 +36,7 @@ CONSTANT = 0.35
 TOKENIZER_EXAMPLES = 20_000
 """From so many examples the tokenizer is learned."""
 FAMILIES_AT_MOST = 256
+EMBEDDINGS = "embed_tokens.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,7 @@ class Diverged(RuntimeError):
 
 def begin(folder: Path, sizes: Shape, draw: Draw, seed: int) -> None:
     """Write a tokenizer and random weights, to be trained."""
-    folder.mkdir(parents=True, exist_ok=True)
-    stream = Source(draw, seed, folder)
-    texts = (text_of(stream.named(f"tokenizer/{number}")) for number in range(TOKENIZER_EXAMPLES))
-    sizes = replace(sizes, vocabulary=learn_tokenizer(texts, sizes.vocabulary, folder))
+    sizes = replace(sizes, vocabulary=_tokenizer(folder, sizes.vocabulary, draw, seed))
     write_settings(sizes, folder)
     save_weights(beginning(sizes, seed), folder)
     _write_state(Progress(), folder)
@@ -96,6 +94,27 @@ def go_on_from(source: Path, folder: Path, length: int) -> None:
     write_settings(replace(sizes, context=max(sizes.context, length)), folder)
     _write_state(state, folder)
     save_weights(weights, folder)
+
+
+def move_to_new_tokens(source: Path, folder: Path, length: int, vocabulary: int, draw: Draw, seed: int) -> None:
+    """Copy weights as `go_on_from` does, with a tokenizer learned anew: one made for other texts cuts these up.
+
+    A new token begins as the mean of the old tokens of its text.
+    """
+    sizes, weights = read_sizes(source), read_weights(source)
+    vocabulary = _tokenizer(folder, vocabulary, draw, seed)
+    before = weights[EMBEDDINGS]
+    weights[EMBEDDINGS] = torch.stack([before[tokens].mean(0) for tokens in cut_by(source, folder)])
+    write_settings(replace(sizes, context=max(sizes.context, length), vocabulary=vocabulary), folder)
+    _write_state(read_state(source), folder)
+    save_weights(weights, folder)
+
+
+def _tokenizer(folder: Path, vocabulary: int, draw: Draw, seed: int) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    stream = Source(draw, seed, folder)
+    texts = (text_of(stream.named(f"tokenizer/{number}")) for number in range(TOKENIZER_EXAMPLES))
+    return learn_tokenizer(texts, vocabulary, folder)
 
 
 def read_state(folder: Path) -> Progress:

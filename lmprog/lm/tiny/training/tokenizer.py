@@ -73,6 +73,14 @@ def learn_tokenizer(texts: Iterable[str], size: int, folder: Path) -> int:
     return tokenizer.get_vocab_size()
 
 
+def cut_by(old: Path, new: Path) -> list[list[int]]:
+    """Return, for each token of the new tokenizer, the tokens into which the old one cuts its text."""
+    before, after = (Tokenizer.from_file(str(folder / TOKENIZER_FILE)) for folder in (old, new))
+    known = before.get_vocab()
+    texts = [after.id_to_token(number) for number in range(after.get_vocab_size())]
+    return [[known[text]] if text in known else [each.id for each in before.model.tokenize(text)] for text in texts]
+
+
 def text_of(example: Example) -> str:
     """Return an example's text without end tokens."""
     return "".join(text.removesuffix(END) for text, _ in segments(example))

@@ -1,0 +1,1 @@
+"""What a compile will take and what it can prove, before anything is spent on it."""
