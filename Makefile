@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench train-tiny tiny-figures prove-demo prove-kill prove-certificate test lint clean
+.PHONY: setup dev demo bench bench-search train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan test lint clean
 
 setup: $(VENV)/.ready
 
@@ -41,6 +41,15 @@ prove-certificate: dev
 bench: dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dspy]'
 	$(BIN)/python tests/bench/speed.py
+
+# choosing among prompts whose real outcomes were recorded, under $$LMPROG_DATA; block by block, so that it may be stopped
+# and goes on: hours for all, PARTS="NAME ..." for some
+bench-search: dev
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/bench/search.py $(PARTS)
+
+# what plans say beside what the compiles then take; resumable, about half an hour
+prove-plan: dev
+	$(BIN)/python tests/prove/plan.py
 
 # trains the embedded LM further, on CUDA where there is one, for MINUTES; may be stopped and run again
 MINUTES ?= 60

@@ -476,7 +476,7 @@ def test_tasks_are_listed_with_what_they_run_on(capsys: pytest.CaptureFixture[st
 def test_optimizers_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimizers"]) == 0
     lines = dict(line.split("\t") for line in capsys.readouterr().out.splitlines())
-    assert "TPE" in lines["mipro"]
+    assert "surrogate" in lines["mipro"]
 
     assert main(["optimizers", "--json"]) == 0
     assert {entry["name"] for entry in json.loads(capsys.readouterr().out)} == set(lines)

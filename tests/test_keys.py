@@ -177,7 +177,7 @@ def traces(folder: Path, server: Server) -> Traces:
 
     def compile(name: str, *argv: str, expected: int = 0, **more: str) -> None:
         words = ("-m", "lmprog", "compile", "qa.py:TASK", "--lm", f"{server.url}#m", "--run-dir", f"runs/{name}")
-        run(name, *words, "--optimizer", "mipro:candidates=4,trials=4", *argv, expected=expected, **more)
+        run(name, *words, "--optimizer", "mipro:candidates=4,trials=4,meta=false", *argv, expected=expected, **more)
 
     echo = {"error": {"message": f"slow down: {SENT} has sent too much", "type": "rate_limit"}}
     server.set(
@@ -254,7 +254,7 @@ def test_a_new_key_is_no_other_run(folder: Path, server: Server, traces: Traces)
     environment: Mapping[str, str] = {**os.environ, "HELD": "held-another-0123456789", "LMPROG_API_KEY": SENT}
 
     done = subprocess.run(
-        [sys.executable, "-m", "lmprog", *words, "--optimizer", "mipro:candidates=4,trials=4"],
+        [sys.executable, "-m", "lmprog", *words, "--optimizer", "mipro:candidates=4,trials=4,meta=false"],
         capture_output=True, text=True, cwd=folder, env=environment,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from lmprog.optimizers.select.beliefs import Beliefs
 from lmprog.optimizers.select.pool import PolicyName, Pool
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
-from lmprog.testing import ScriptedLM, TableLM, problem_for
+from lmprog.testing import Asked, ScriptedLM, TableLM, problem_for
 
 ROWS = 120
 POLICIES: Sequence[PolicyName] = ("rejects", "halving", "tpe", "full", "random")
@@ -93,7 +93,7 @@ def test_the_scores_of_rows_that_one_candidate_alone_ran_say_nothing() -> None:
 
 
 def test_a_pool_is_an_optimizer_for_compile() -> None:
-    def right(asked: lp.testing.Asked) -> dict[str, str]:
+    def right(asked: Asked) -> dict[str, str]:
         return {"answer": asked.inputs["question"] if "repeat" in asked.instruction else "no"}
 
     program = lp.Predict("question -> answer")

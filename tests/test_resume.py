@@ -231,7 +231,8 @@ class TestCutByACap:
         compiled(tmp_path / "run", unfailing, budget)
 
         undisturbed = compiled(tmp_path / "other", Recorder(), budget)
-        assert "the cap on tokens was reached" in before[-1]["reason"]
+        (stopped,) = [event for event in before if event["event"] == "Stopped"]
+        assert "the cap on tokens was reached" in stopped["reason"]
         assert "the search was finished" in (undisturbed.run_dir / JOURNAL).read_text()
         assert unfailing.searched == [] and told(tmp_path / "run") == before
 

@@ -21,7 +21,7 @@ PARAMS = lp.Params({"answer": lp.PredictorParams(instruction="Answer.\u2028Then 
 
 
 def scored(number: int, requested: int) -> CandidateScored:
-    return CandidateScored(number, PARAMS.fingerprint, None, PARAMS, (0, 1), (1.0, 0.5), requested, "as it was")
+    return CandidateScored(number, PARAMS.fingerprint, (), PARAMS, (0, 1), (1.0, 0.5), requested, "as it was")
 
 
 @contextmanager
@@ -194,7 +194,7 @@ class TestJournal:
             first, second, last = run_dir.events()
         assert lp.Params.from_json(json.dumps(first.pop("params"))) == PARAMS
         assert first == {
-            "event": "CandidateScored", "round": 0, "candidate": PARAMS.fingerprint, "parent": None, "rows": [0, 1],
+            "event": "CandidateScored", "round": 0, "candidate": PARAMS.fingerprint, "parents": [], "rows": [0, 1],
             "scores": [1.0, 0.5], "requested": 2, "origin": "as it was",
         }  # fmt: skip
         assert second == first | {"round": 1, "requested": 4}

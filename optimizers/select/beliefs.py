@@ -1,7 +1,7 @@
 """What is believed of given candidates: how good each is, by its scores and by those of candidates like it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -66,22 +66,22 @@ class Beliefs:
     def standing(self, table: ScoreTable) -> Standing:
         """Return what the scores say."""
         groups = self._groups(table)
-        noise = NOISE
-        for _ in range(2):
-            precision, weighted = self._prior.copy(), np.zeros(len(self._names))
-            for who, scores, variances in groups:
-                weights, own = 1 / (noise * variances), self._precision(who)
-                precision[np.ix_(who, who)] += weights.sum() * own
-                weighted[list(who)] += own @ (scores @ weights)
-            covariance = cast("Array", np.linalg.inv(precision))
-            means: Array = covariance @ weighted
-            noise = _noise(groups, means)
-        return Standing(means, covariance)
+        first = self._posterior(groups, NOISE)
+        return self._posterior(groups, _noise(groups, first.means))
+
+    def _posterior(self, groups: Sequence[tuple[tuple[int, ...], Array, Array]], noise: float) -> Standing:
+        precision, weighted = self._prior.copy(), np.zeros(len(self._names))
+        for who, scores, variances in groups:
+            weights, own = 1 / (noise * variances), self._precision(who)
+            precision[np.ix_(who, who)] += weights.sum() * own
+            weighted[list(who)] += own @ (scores @ weights)
+        covariance = cast("Array", np.linalg.inv(precision))
+        return Standing(covariance @ weighted, covariance)
 
     def _groups(self, table: ScoreTable) -> list[tuple[tuple[int, ...], Array, Array]]:
         """Return rows that were run by the same candidates together: these, their scores on each, and each row's variance."""
         seen: defaultdict[int, list[int]] = defaultdict(list)
-        cells = [table.scores(name) if table.n(name) else {} for name in self._names]
+        cells: list[Mapping[int, float]] = [table.scores(name) if table.n(name) else {} for name in self._names]
         for number, known in enumerate(cells):
             for row in known:
                 seen[row].append(number)

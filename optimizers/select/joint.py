@@ -1,10 +1,12 @@
 """Joint search over one choice per predictor and part: a surrogate says which combinations are tried next."""
 
 import asyncio
+import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
+from lmprog.optimizers.select.racing import beaten
 from lmprog.optimizers.select.surrogates import Combo, Surrogate, Tried
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
@@ -32,7 +34,8 @@ class Joint:
     """A categorical space searched by a surrogate: `width` combinations a round on one minibatch, and full scores now and then.
 
     All candidates of a round share their rows, and what the surrogate sees is adjusted for how hard these rows are. After
-    every `full_every` trials the best combination without a full score gets one in the next round. Rounds may be asked
+    every `full_every` trials the best combination without a full score races for one: it runs on as many rows again in each
+    round, until it has run on all, or one that has a full score has beaten it for certain. Rounds may be asked
     before those under way are told. `grow` is called before each round, and may add options to the space.
     """
 
@@ -55,6 +58,7 @@ class Joint:
         self._under_way: deque[list[tuple[Combo, Ask, bool]]] = deque()
         """Rounds of (combination, wish, whether it is a trial)."""
         self._refused: set[Combo] = set()
+        self._racing: Combo | None = None
 
     async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
         """Return the next combinations to try, and a candidate for a full score when one is due."""
@@ -80,18 +84,30 @@ class Joint:
                 self._done += 1
 
     def _full(self, table: ScoreTable, tried: Sequence[Tried]) -> list[tuple[Combo, Ask, bool]]:
-        if self._done < self._full_at + self._full_every:
-            return []
-        self._full_at = self._done
         under_way = self._combos_under_way()
-        partial = [one for one in tried if one.rows < table.rows and one.combo not in under_way]
-        if not partial:
+        if self._racing is not None and self._racing not in under_way and self._raced(table, self._racing):
+            self._racing = None
+        if self._racing is None and self._done >= self._full_at + self._full_every:
+            self._full_at = self._done
+            partial = [one for one in tried if one.rows < table.rows and one.combo not in under_way]
+            partial = [one for one in partial if not self._raced(table, one.combo)]
+            self._racing = max(partial, key=lambda one: one.score).combo if partial else None  # the first of equals
+        combo = self._racing
+        if combo is None or combo in under_way:
             return []
-        best = max(partial, key=lambda one: one.score).combo  # the first of equals
-        missing = tuple(table.missing(self._name(best)))
+        name = self._name(combo)
+        missing = table.missing(name)
+        random.Random(f"{self._seed}/{name}/{len(missing)}").shuffle(missing)
+        rows = tuple(sorted(missing[: max(self._width, table.n(name))]))
         return [
-            (best, Ask(self._space.build(best), missing, origin=f"full score of {self._space.describe(best)}"), False)
+            (combo, Ask(self._space.build(combo), rows, origin=f"full score of {self._space.describe(combo)}"), False)
         ]
+
+    def _raced(self, table: ScoreTable, combo: Combo) -> bool:
+        """Tell whether a combination needs no more rows."""
+        name = self._name(combo)
+        full = [other for other in table.candidates if table.is_full(other)]
+        return combo in self._refused or table.is_full(name) or name in beaten(table, [name, *full])
 
     async def _fresh(self, table: ScoreTable, tried: Sequence[Tried]) -> list[tuple[Combo, Ask, bool]]:
         rows = self._rows(self._round)

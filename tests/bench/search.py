@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,7 +200,7 @@ def read_matrices(folder: Path) -> Iterator[Matrix]:
             if "y" not in arm:
                 continue
             prompt = (texts.get(arm.get("instr"), _text(arm)), [texts[demo] for demo in arm.get("demos", [])])
-            outcomes = arm["y"] if isinstance(arm["y"], dict) else {"": arm["y"]}
+            outcomes = cast("dict[str, str]", arm["y"] if isinstance(arm["y"], dict) else {"": arm["y"]})
             for split, bits in outcomes.items():
                 if "." not in bits:
                     arms["/".join(filter(None, (arm.get("task", ""), split)))].append((prompt, bits, arm.get("test")))
