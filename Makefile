@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench bench-search train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan test lint clean
+.PHONY: setup dev demo bench bench-search bench-head-to-head train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan test lint clean
 
 setup: $(VENV)/.ready
 
@@ -46,6 +46,12 @@ bench: dev
 # and goes on: hours for all, PARTS="NAME ..." for some
 bench-search: dev
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/bench/search.py $(PARTS)
+
+# every optimizer beside DSPy's on the embedded LM, at equal calls; cell by cell, so that it may be stopped and goes on:
+# about three hours for all, CELLS="PROGRAM/SEED/METHOD ..." for some
+bench-head-to-head: dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dspy]'
+	$(BIN)/python tests/bench/head_to_head.py $(CELLS)
 
 # what plans say beside what the compiles then take; resumable, about half an hour
 prove-plan: dev

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lmprog.optimizers.select.racing import LEVEL, beaten, log_wealth
 from lmprog.scores import ScoreTable
 
-ROWS, STEP = 120, 10
+ROWS, STEP = 100, 20
 
 
 def race(chances: Sequence[float], rng: np.random.Generator) -> tuple[set[str], int]:
