@@ -109,7 +109,7 @@ class Caps:
         """Run params that may win, and keep back what it takes to prove them."""
         if self._budget.tokens is None and self._budget.usd is None:
             return await self._cuts.within(what, work)
-        length = self._length(params)
+        length = self.length(params)
         self._longest = max(self._longest, length)
         self._keep()
         with measured() as cost:
@@ -121,7 +121,7 @@ class Caps:
         """Do other work of the search; see Cuts."""
         return await self._cuts.within(what, work)
 
-    def _length(self, params: Params) -> float:
+    def length(self, params: Params) -> float:
         """Return what a run under these params is expected to take, as a multiple of one under the program's own."""
         more = sum(
             steps * (_tokens(params, path) - _tokens(self._params, path)) for path, steps in self._row.steps.items()

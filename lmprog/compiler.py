@@ -178,7 +178,8 @@ class Compiling(Generic[M]):
         """Search, certify, ship."""
         proof = await self.proven()
         for run in [run for evaluation in proof.holdout.values() for run in evaluation.failures][:1]:
-            _log.warning("%s", redact(f"a holdout row gave no prediction: {run.failure} (on {run.row!r})"))
+            where = "" if self.job.no_rows else f": {run.failure} (on {run.row!r})"
+            _log.warning("%s", redact(f"a holdout row gave no prediction{where}"))
         return self._ship(proof)
 
     async def proven(self) -> "Proof":

@@ -16,6 +16,10 @@ from lmprog.scores import ScoreTable
 
 BARREN_AT_MOST = 10
 """Rounds in a row without a candidate that may be evaluated, after which a selector has nothing to offer."""
+FIRST_CAUTION, CAUTION = 2.0, 1.25
+"""So many times its expected calls, tokens and USD must fit the caps for a round to be begun whole, until one was told and after."""
+TIMED_ROUND = 2
+"""Full scores that a round takes at most under a cap in seconds, of which nobody can tell beforehand whether it fits."""
 FINALISTS = 2
 """How many of the best candidates without a full score get one in the end."""
 
@@ -129,14 +133,31 @@ class _State:
         self.candidates: dict[str, Params] = {params.fingerprint: params}
         self.best, self.best_score, self.baseline_score = "", -1.0, 0.0
         self.since_gain = self.barren = 0
+        self.dearer, self.rounds_told = 1.0, 0
         self.under_way: deque[_Begun] = deque()
         if full:
             trial_0 = _Round(0, [Ask(params, origin="the program as it was")])
             self.begin(trial_0, trial_0.wishes)
 
+    def runs(self, ask: Ask) -> int:
+        """Return how many new runs of the program a wish takes: of rows that the candidate has not run on."""
+        missing = self.table.missing(ask.params.fingerprint)
+        return len(missing) if ask.rows is None else len({*missing} & {*ask.rows})
+
     def calls(self, ask: Ask) -> int:
-        """Return how many calls a wish takes, if nothing of it is recorded."""
-        return self.problem.allowance.for_rows(self.table.rows if ask.rows is None else len(ask.rows))
+        """Return how many calls a wish is expected to take, if nothing of it is recorded."""
+        return math.ceil(self.dearer * self.problem.allowance.for_rows(self.runs(ask)))
+
+    def fits(self, asks: Sequence[Ask], times: float) -> bool:
+        """Tell whether the caps in tokens and USD allow so many times what wishes and the rounds under way are expected to take."""
+        caps, ledger = self.problem.caps, self.problem.allowance.ledger
+        calls = sum(self.calls(ask) * (caps.length(ask.params) if caps else 1.0) for ask in asks)
+        return ledger.fits(times * (ledger.expected + calls))
+
+    @property
+    def caution(self) -> float:
+        """How many times what a round is expected to take it may take: other prompts than the program's own may ask again."""
+        return FIRST_CAUTION if not self.rounds_told else CAUTION
 
     def begin(self, round: _Round, asks: Sequence[Ask]) -> None:
         """Let wishes of a round run, all at once."""
@@ -146,9 +167,15 @@ class _State:
     async def end(self) -> list[Told]:
         """Wait for the round that began first, record it, and return what there is to tell."""
         begun = self.under_way[0]
+        ledger = self.problem.allowance.ledger
+        before = ledger.requested
         evaluations = dict(zip(map(id, begun.asks), await begun.work.result(), strict=True))
         self.under_way.popleft()
         number, faults = begun.round.number, begun.round.faults
+        plain = sum(self.problem.allowance.for_rows(self.runs(ask)) for ask in begun.asks)
+        if plain and number:
+            self.dearer = max(self.dearer, (ledger.requested - before) / plain)
+            self.rounds_told += 1
         if number == 0:
             self.baseline_score = evaluations[id(begun.asks[0])].checked().score
         for ask in begun.asks:
@@ -162,8 +189,9 @@ class _State:
             await self.under_way.popleft().work.drop()
 
     def choose(self, name: str) -> None:
-        """Return this candidate in the end, with estimates for scores."""
+        """Return this candidate in the end, with estimates for scores; the program as it was where it was refused."""
         estimates, (before, *_) = self.table.adjusted(), self.candidates
+        name = name if name in self.candidates else before
         self.best, self.best_score = name, estimates.get(name, math.nan)
         self.baseline_score = estimates.get(before, math.nan)
         self.problem.emit(IncumbentChanged(name, self.best_score, self.problem.allowance.ledger.requested))
@@ -203,10 +231,9 @@ async def _rounds(state: _State, selector: Selector, patience: int | None, ahead
                 waiting = _Round(number, wishes, state.problem)
         if waiting is not None:
             fitting = _fitting(state, waiting.sound)
-            beside = allowance.ledger.expected + sum(map(state.calls, fitting))
-            whole = len(fitting) == len(waiting.sound) and allowance.ledger.fits(2 * beside)
+            whole = len(fitting) == len(waiting.sound) and state.fits(fitting, 2.0)
             if whole or not state.under_way:  # else it would be cut, or cut others, where after them it is not
-                if waiting.sound and not fitting:
+                if len(fitting) < len(waiting.sound) and not any(map(state.runs, fitting)):
                     return "the budget was spent"
                 _begin(state, waiting, fitting)
                 waiting = None
@@ -258,13 +285,21 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
     The full score of a finalist is kept back, unless one of the wishes is such a score.
     """
     allowance, table = state.problem.allowance, state.table
+    budget, runs = allowance.ledger.budget, 0
     full = any(ask.rows is None or set(table.missing(ask.params.fingerprint)) <= set(ask.rows) for ask in asks)
-    left = allowance.left - (0 if full or not state.full else allowance.for_rows(table.rows))
-    fitting: list[Ask] = []
+    kept = 0 if full or not state.full else allowance.for_rows(table.rows)
+    expected, fitting = allowance.ledger.expected, list[Ask]()
     for ask in asks:
-        left -= state.calls(ask)
-        if left < 0:
+        calls, runs = sum(map(state.calls, [*fitting, ask])), runs + state.runs(ask)
+        if calls + kept > allowance.left:
             break
+        if fitting or expected:  # what a cap cuts is lost, so only a wish that is alone may come near one
+            if state.caution * (expected + calls) + kept > allowance.left + expected:
+                break
+            if not state.fits([*fitting, ask], state.caution):
+                break
+            if budget.seconds is not None and runs > TIMED_ROUND * table.rows:
+                break
         fitting.append(ask)
     return fitting
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 
 from lmprog.budget import BOOTSTRAPPED, FULL_EVERY, MINIBATCH, MINIBATCH_ABOVE
 from lmprog.budget import trials as paper_trials
-from lmprog.errors import CapReached
+from lmprog.errors import CapReached, InputError
 from lmprog.optimizer import Outcome, Problem, Work, require
 from lmprog.optimizers.propose.demos import SHARE, Success, bootstrap, examples_of, sets_of
 from lmprog.optimizers.propose.grounded import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 ROUNDS_A_BATCH = 2
 """Rounds in a row that share their rows: candidates are compared, and calls that they share are made once."""
+TEMPERATURE_AT_MOST = 2.0
 GENERATION = 3
 """Instructions proposed for each predictor at once, where the proposer's settings are learned."""
 
@@ -69,7 +70,7 @@ class Mipro:
     kept.
 
     "mipro:style=v2" searches as DSPy's MIPROv2 does, one trial after the other: given the same instructions, demo sets and
-    scores it takes the same decisions (select/v2.py). Of the options above it heeds those that MIPROv2 has.
+    scores it takes the same decisions (select/v2.py). Of the options above it heeds those that MIPROv2 has, and none of `formats`, `field_descriptions`, `meta`, `surrogate`, `simplify`.
 
     Departures from the paper: trials run side by side, four share their rows, scores are adjusted for how hard the rows
     are, and the default surrogate is the one that finds more (tests/bench/surrogates.py).
@@ -96,7 +97,11 @@ class Mipro:
 
     def __post_init__(self) -> None:
         require(self, candidates=1, trials=1, minibatch=1, minibatch_above=0, full_every=1, width=1, ahead=1)
-        require(self, bootstrapped=0, labeled=0, attempts=1, temperature=0)
+        require(self, bootstrapped=0, labeled=0, attempts=1)
+        if not 0 <= self.temperature <= TEMPERATURE_AT_MOST:
+            raise InputError(
+                f"Mipro(temperature={self.temperature}): write a number from 0 to {TEMPERATURE_AT_MOST:g}."
+            )
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best combination found; never one that is worse on the validation rows than `params`."""

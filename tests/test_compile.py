@@ -441,7 +441,7 @@ class TestSameRunSameBytes:
 
         made = [
             compiled(
-                tmp_path / str(number) / "run", Searching((6, 8)), lm=ScriptedLM(costly(8)), budget=lp.Budget(calls=115)
+                tmp_path / str(number) / "run", Searching((8,)), lm=ScriptedLM(costly(8)), budget=lp.Budget(calls=100)
             )
             for number in range(3)
         ]  # each row takes level 8 two calls, which nobody could foresee

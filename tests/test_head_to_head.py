@@ -1,9 +1,12 @@
 """The head to head: what is compared, how a cell is run and counted, and what its table says."""
 
+import ast
 import asyncio
 import importlib
+import inspect
 import json
 import sys
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 import lmprog as lp
+from lmprog.programs import multihop
 from lmprog.testing import Asked, ScriptedLM
 
 sys.path.insert(0, str(Path(__file__).parent / "bench"))
@@ -71,6 +75,26 @@ def test_a_label_map_is_another_for_each_seed() -> None:
     assert all(len(one) > 1 for one in labels)
 
 
+def fields_of(node: ast.AST) -> dict[str, str]:
+    """Return the types of a signature's fields, as its source has them."""
+    lines = [line for line in ast.walk(node) if isinstance(line, ast.AnnAssign)]
+    return {ast.unparse(line.target): ast.unparse(line.annotation) for line in lines}
+
+
+def test_dspys_twins_have_the_instructions_and_fields_of_ours() -> None:
+    ours: dict[str, type] = {
+        "WriteQuery": multihop.WriteQuery, "AnswerQuestion": multihop.Answer, "Pick": bench.Pick, "Answer": bench.Answer,
+    }  # fmt: skip
+    source = ast.parse((Path(bench.__file__).parent / "head_to_head_dspy.py").read_text())
+
+    theirs = {node.name: node for node in source.body if isinstance(node, ast.ClassDef) and node.name in ours}
+
+    assert theirs.keys() == ours.keys()
+    for name, signature in ours.items():
+        assert ast.get_docstring(theirs[name]) == inspect.getdoc(signature)
+        assert fields_of(theirs[name]) == fields_of(ast.parse(inspect.getsource(signature)))
+
+
 def test_a_cell_keeps_within_its_calls_and_tells_what_the_winner_scores_on_rows_that_no_optimizer_saw() -> None:
     spec = replace(bench.Spec.read(), calls=40, rows={"train": 8, "val": 6, "holdout": 12})
     held_out = {row["text"]: row["answer"] for row in bench.rows_of("smallest-parity", 1, spec.rows)["holdout"]}
@@ -98,7 +122,7 @@ async def asked_of(lm: lp.LM, text: str) -> str:
         return str((await lp.Predict("text -> answer").acall(text=text)).answer)
 
 
-def test_the_server_counts_calls_tokens_and_refusals() -> None:
+def test_calls_tokens_and_refusals_are_counted() -> None:
     def reply(asked: Asked) -> lp.Response | dict[str, str]:
         if asked.inputs["text"] == "too long":
             raise lp.ContextError("too long")
@@ -112,6 +136,22 @@ def test_the_server_counts_calls_tokens_and_refusals() -> None:
     assert said == "yes"
     assert (counted.counts["calls"], counted.counts["refused"]) == (2, 1)
     assert counted.counts["tokens"] > 0
+
+
+def test_the_server_runs_in_a_process_of_its_own_and_counts_each_role_for_itself() -> None:
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "What is the plural of dog ?"}]}
+
+    with bench.server() as url:
+        asked = urllib.request.Request(
+            f"{url}/task/v1/chat/completions", json.dumps(body).encode(), {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(asked) as answer:
+            usage = json.load(answer)["usage"]
+        with urllib.request.urlopen(f"{url}/counts") as answer:
+            counts = json.load(answer)
+
+    assert counts["task"] == {"calls": 1, "tokens": usage["total_tokens"], "refused": 0}
+    assert counts["proposer"] == {"calls": 0, "tokens": 0, "refused": 0}
 
 
 def test_a_finished_cell_is_not_run_again_and_one_with_other_settings_is(
@@ -160,12 +200,19 @@ def test_the_table_compares_rivals_with_the_better_leader_and_shows_every_cell()
     assert "| opro | | | | | | | 0 |" in text
 
 
+def test_of_one_seed_the_table_shows_no_interval() -> None:
+    text = bench.table(bench.Spec.read(), lines({"mipro": {1: [1.0, 0.0]}, "gepa": {1: [0.0, 0.0]}}))
+
+    assert "| mipro | 0.500  | 0.000 |  | 700 |" in text
+    assert "| gepa | 0.000  | 0.000 | -0.500  | 700 |" in text
+
+
 @pytest.mark.parametrize(
     ("more", "why"),
     [
         ({"proposer_calls": 0, "tried": 0, "instructions": {}}, ""),
         ({"proposer_calls": 20, "tried": 10}, ""),
-        ({"proposer_calls": 20, "tried": 1}, "too rarely wrote"),
+        ({"proposer_calls": 20, "tried": 1}, "too few of the proposer's calls"),
         ({"proposer_calls": 20, "tried": 10, "instructions": {}}, "too rarely helped"),
     ],
 )

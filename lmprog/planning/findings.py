@@ -17,6 +17,8 @@ SURE = 1.28
 """Standard errors by which a share may be missed: beyond them, above or below, lies the truth in one case of ten."""
 ROWS_AT_MOST = 5000
 """Holdout rows beyond which nobody is told to give so many."""
+TRIED_AT_LEAST = 8
+"""Runs under other prompts below which it is not said that prompts change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _advice(plan: Plan) -> Iterator[str]:
     if not plan.candidates:
         yield (
             "Do not compile with this budget: beside the program as it is and the proof it pays for no candidate. "
-            f"Give more than {plan.total.calls:,} calls."
+            'Give a larger one, or budget="light", and plan again.'
         )
     if least is None:
         yield f"A gain will be unproven: fewer than {LEAST_HOLDOUT} holdout rows prove nothing."
@@ -155,17 +157,24 @@ def _advice(plan: Plan) -> Iterator[str]:
             f"Do not compile: the program scores {plan.baseline:.2f} already, so that no prompt is likely to gain more than "
             f"{_points(room)}, and {_units(plan, short=True)} show {_points(least)} or more. {_more(plan, room)}"
         )
-    elif plan.tried and not plan.changed:
+    elif plan.failed == plan.baseline_rows:
+        yield (
+            f"Do not compile: not one of {plan.baseline_rows} runs of the program gave a prediction. Call it once, and see by "
+            "`lp.inspect()` what the LM replies."
+        )
+    elif plan.tried < TRIED_AT_LEAST:
+        return  # so few say nothing
+    elif not plan.changed:
         yield (
             f"Do not compile: none of {plan.tried} runs under other prompts gave another prediction. Call "
             "the program once, and see by `lp.inspect()` whether the instruction reaches the LM and the reply is heeded."
         )
-    elif plan.tried and not plan.differing:
+    elif not plan.differing:
         yield (
             f"Do not compile: other prompts changed {plan.changed} of {plan.tried} predictions and not one score. See "
             "whether the metric tells good predictions from bad ones."
         )
-    elif plan.tried and (most := _bound(plan.differing / plan.tried, plan.tried, SURE)) < least:
+    elif (most := _bound(plan.differing / plan.tried, plan.tried, SURE)) < least:
         yield (
             f"Do not compile on these rows: prompts change {plan.differing / plan.tried:.0%} of the scores; were it all to the "
             f"better, it would hardly be above {_points(most)}, and {_units(plan, short=True)} show {_points(least)} or more. "

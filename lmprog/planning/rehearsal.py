@@ -113,7 +113,9 @@ async def _rehearsed(
         if isinstance(event, CandidateScored):
             candidates[event.candidate] = None
         elif isinstance(event, Stopped):
-            cast_.asks = False  # what follows are holdout rows, which no LM may see before the compile
+            cast_.rows_may_be_held_out = (
+                True  # at the end of the last part of a chain, and nobody knows which is the last
+            )
             stopped.append(event.reason)
 
     simulated = replace(job, metric=scores.metric(job, splits))
@@ -129,7 +131,7 @@ async def _rehearsed(
         ledger.spent.requested,
         clock.now() - began if timed else None,
         len(cast_.recalled),
-        len(candidates) - 1,
+        max(0, len(candidates) - 1),
         stopped[-1] if stopped else "the optimizer was done",
         compiling.caps.calls,
     )
@@ -145,6 +147,8 @@ class _Cast:
     scores: "Scores"
     asks: bool = True
     """Whether real LMs may be asked."""
+    rows_may_be_held_out: bool = False
+    """Whether what runs of the program ask may be of holdout rows, which no LM may see before the compile."""
     recalled: set[str] = field(default_factory=set[str])
     """The keys of the requests that were answered before."""
     asked: dict[str, int] = field(default_factory=dict[str, int])
@@ -177,9 +181,11 @@ class _Cast:
 
         return Routed(client, around)
 
-    def may_ask(self, kind: str, request: Request) -> bool:
+    def may_ask(self, kind: str, request: Request, role: Role) -> bool:
         """Tell whether to send a request for want of replies of its kind, and count it."""
         most = ASKED_WARM if request.temperature else ASKED
+        if self.rows_may_be_held_out and role != "proposer":
+            return False
         if not self.asks or self.estimates.known(kind) >= most or self.asked.get(kind, 0) >= most:
             return False
         if sum(self.asked.values()) >= ASKED_IN_ALL:
@@ -218,7 +224,7 @@ class _Simulated:
                 of.recalled.add(key)
             return replace(known.response, recorded=False)
         kind = of.estimates.kind(self.name, request)
-        if of.may_ask(kind, request):
+        if of.may_ask(kind, request, self._role):
             try:
                 with of.clock.held():
                     return replace(await self._real(request), recorded=False)

@@ -23,6 +23,7 @@ class Halving:
     def __init__(self, problem: Problem, candidates: Sequence[Params], rank: Rank, *, factor: float) -> None:
         self._problem, self._rank, self._factor = problem, rank, factor
         self._left = {params.fingerprint: params for params in candidates}
+        self._first = candidates[0].fingerprint
         self._order = list(range(len(problem.val)))
         problem.rng("rows").shuffle(self._order)
         self._seen = 0
@@ -32,7 +33,7 @@ class Halving:
         """Return the next stage; nothing while one is under way."""
         if self._under_way:
             return []
-        if self._seen:
+        if self._seen and len(self._left) > 1:
             self._drop(table)
         if len(self._left) <= 1 or self._seen == len(self._order):
             return End("one candidate was left" if len(self._left) == 1 else "the best were run on all rows")
@@ -55,7 +56,7 @@ class Halving:
 
     def choose(self, table: ScoreTable) -> str:
         """Return the best of those left; the first where nothing was run."""
-        return self._rank(table, [name for name in self._left if table.n(name)] or list(self._left))[0]
+        return self._rank(table, [name for name in self._left if table.n(name)] or list(self._left) or [self._first])[0]
 
     def _drop(self, table: ScoreTable) -> None:
         ranked = self._rank(table, list(self._left))

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from lmprog.budget import FULL_EVERY, MINIBATCH, MINIBATCH_ABOVE
 from lmprog.errors import InputError
@@ -43,7 +43,10 @@ class Pool:
 
     def __post_init__(self) -> None:
         if not self.candidates:
-            raise InputError("Pool(candidates=[]) has nothing to choose from: give it params, such as result.params.")
+            raise InputError("Pool(candidates=[]) has nothing to choose from: give params, such as [result.params].")
+        for one in self.candidates:
+            if not isinstance(cast("object", one), Params):
+                raise InputError(f"Pool(candidates=...) holds {one!r:.200}: give params, such as [result.params].")
         if isinstance(self.policy, str) and self.policy not in _POLICIES:
             raise InputError(
                 f"Pool(policy={self.policy!r}): there are {list(get_args(PolicyName))}, or give a function."
@@ -52,6 +55,11 @@ class Pool:
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the candidate that the policy chooses."""
         given = [check_params(problem.program, candidate) for candidate in self.candidates]
+        faults = {one.fingerprint: problem.faults(one) for one in given}
+        refused = [found for name, found in faults.items() if found and name != params.fingerprint]
+        if refused:
+            problem.ended("refused", candidates=len(refused), why="; ".join(refused[0]))
+        given = [one for one in given if not faults[one.fingerprint]]
         candidates = list({one.fingerprint: one for one in (params, *given)}.values())
         policy = self.policy if callable(self.policy) else _POLICIES[self.policy]
         return await policy(problem, candidates)

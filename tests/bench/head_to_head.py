@@ -265,29 +265,37 @@ class Counted:
         return response
 
 
+ROLES = ("task", "proposer")
+
+
 def serve() -> None:
-    """Serve the embedded LM on any free port, and the counts on /counts, until the input ends; say where."""
+    """Serve the embedded LM on any free port until the input ends, under a path for each role, and their counts on /counts.
+
+    Says where.
+    """
     import socket
     from threading import Thread
 
     import uvicorn
+    from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import JSONResponse
-    from starlette.routing import Route
+    from starlette.routing import Mount, Route
 
     from lmprog.serve import app
 
-    counted = Counted(shared())
-    application = app(counted)
+    counted = {role: Counted(shared()) for role in ROLES}
 
     async def counts(_request: Request) -> JSONResponse:
-        return JSONResponse(counted.counts)
+        return JSONResponse({role: lm.counts for role, lm in counted.items()})
 
     def end_with_input() -> None:
         sys.stdin.read()
         os._exit(0)  # there is nothing to put in order, and connections are still open
 
-    application.router.routes.append(Route("/counts", counts))
+    application = Starlette(
+        routes=[Route("/counts", counts), *(Mount(f"/{role}", app(lm)) for role, lm in counted.items())]
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     Thread(target=end_with_input, daemon=True).start()
@@ -337,6 +345,7 @@ def main() -> None:
     missing = [] if given.table else [cell for cell in wanted if cell.key not in done]
     failed = [cell.key for cell in missing if not finished(cell, spec, given)]
     text = table(spec, recorded(given.out, spec))
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.with_suffix(".md").write_text(text + "\n")
     print(text)
     if failed:
@@ -476,9 +485,10 @@ def _group(spec: Spec, done: Mapping[str, Line], group: str) -> str:
             lines.append(f"| {method} | | | | | | | 0 |")
             continue
         score, interval = scored(found)
+        spread = interval if _seeds(found) > 1 else ""
         rest = "" if leader is None or method == leader else _difference(by_method[leader], found)
         lines.append(
-            f"| {method} | {score:.3f} {interval} | {mean(line['baseline'] for line in found.values()):.3f} | {rest} "
+            f"| {method} | {score:.3f} {spread} | {mean(line['baseline'] for line in found.values()):.3f} | {rest} "
             f"| {mean(line['calls'] for line in found.values()):.0f} "
             f"| {mean(line['tokens'] for line in found.values()):.0f} "
             f"| {mean(line['seconds'] for line in found.values()):.0f} | {len(found)} |"
@@ -514,7 +524,14 @@ def difference(
 
 def _difference(leader: Mapping[tuple[str, int], Line], rival: Mapping[tuple[str, int], Line]) -> str:
     found = difference(leader, rival)
-    return "" if found is None else f"{found[0]:+.3f} {found[1].signed()}"
+    if found is None:
+        return ""
+    return f"{found[0]:+.3f} {found[1].signed() if _seeds([cell for cell in leader if cell in rival]) > 1 else ''}"
+
+
+def _seeds(cells: Iterable[tuple[str, int]]) -> int:
+    """Return of how many seeds these cells are: of one there is no interval."""
+    return len({seed for _, seed in cells})
 
 
 def _proposers(spec: Spec, done: Mapping[str, Line]) -> str:
@@ -538,7 +555,7 @@ def unjudged(spec: Spec, found: Sequence[Line]) -> str:
     if not calls:
         return ""
     if tried < spec.unjudged["tried"] * calls:
-        return "not judged: the proposer too rarely wrote an instruction that could be scored"
+        return "not judged: too few of the proposer's calls gave an instruction that came to be scored"
     if sum(bool(line["instructions"]) for line in found) < spec.unjudged["won"] * len(found):
         return "not judged: what the proposer wrote too rarely helped"
     return ""

@@ -166,10 +166,10 @@ def tried_by(program: Any) -> set[tuple[str, str]]:
     return {pair for one in programs for pair in instructions_of(one).items()}
 
 
-def counted(url: str) -> dict[str, int]:
-    """Return what the server has counted."""
+def counted(url: str) -> dict[str, dict[str, int]]:
+    """Return what the server has counted by role."""
     with urllib.request.urlopen(f"{url}/counts") as answer:
-        counts: dict[str, int] = json.load(answer)
+        counts: dict[str, dict[str, int]] = json.load(answer)
         return counts
 
 
@@ -180,19 +180,20 @@ def run(cell: Cell, url: str, spec: Spec) -> dict[str, Any]:
         part: [dspy.Example(**row).with_inputs(asked) for row in rows]
         for part, rows in rows_of(cell.program, cell.seed, spec.rows).items()
     }
-    settings = {"api_base": f"{url}/v1", "api_key": "none", "max_tokens": REPLY_AT_MOST, "engine": "lm15"}
-    proposer = dspy.LM("openai/tiny", temperature=1.0, **settings)
-    dspy.configure(lm=dspy.LM("openai/tiny", temperature=0.0, **settings), max_errors=ERRORS_AT_MOST)
-    before, began = counted(url), time.perf_counter()
+    settings = {"api_key": "none", "max_tokens": REPLY_AT_MOST, "engine": "lm15"}
+    proposer = dspy.LM("openai/tiny", api_base=f"{url}/proposer/v1", temperature=1.0, **settings)
+    task = dspy.LM("openai/tiny", api_base=f"{url}/task/v1", temperature=0.0, **settings)
+    dspy.configure(lm=task, max_errors=ERRORS_AT_MOST)
+    began = time.perf_counter()
     winner = compiled(cell, spec, data, proposer)
-    seconds, after = time.perf_counter() - began, counted(url)
+    seconds, counts = time.perf_counter() - began, counted(url)
     own = instructions_of(program_of(cell))
     return {
-        **{name: after[name] - before[name] for name in after},
+        **{name: sum(of_role[name] for of_role in counts.values()) for name in counts["task"]},
         "seconds": seconds,
         "baseline_rows": scores_of(program_of(cell), data["holdout"], spec.concurrency),
         "rows": scores_of(winner, data["holdout"], spec.concurrency),
-        "proposer_calls": len(proposer.history),
+        "proposer_calls": counts["proposer"]["calls"],
         "tried": len(tried_by(winner) - set(own.items())),
         "instructions": {name: text for name, text in instructions_of(winner).items() if text != own[name]},
         "demos": {name: len(predictor.demos) for name, predictor in winner.named_predictors()},
