@@ -17,7 +17,7 @@ from lmprog.scores import ScoreTable
 BARREN_AT_MOST = 10
 """Rounds in a row without a candidate that may be evaluated, after which a selector has nothing to offer."""
 FIRST_CAUTION, CAUTION = 2.0, 1.25
-"""So many times its expected calls, tokens and USD must fit the caps for a round to be begun whole, until one was told and after."""
+"""So many times what a round is expected to take must fit: of calls until a round was told, of tokens and USD also after."""
 TIMED_ROUND = 2
 """Full scores that a round takes at most under a cap in seconds, of which nobody can tell beforehand whether it fits."""
 FINALISTS = 2
@@ -289,12 +289,15 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
     full = any(ask.rows is None or set(table.missing(ask.params.fingerprint)) <= set(ask.rows) for ask in asks)
     kept = 0 if full or not state.full else allowance.for_rows(table.rows)
     expected, fitting = allowance.ledger.expected, list[Ask]()
+    trial_0 = bool(state.under_way) and state.under_way[0].round.number == 0
+    sure = min(expected, allowance.for_rows(table.rows)) if trial_0 else 0.0
     for ask in asks:
         calls, runs = sum(map(state.calls, [*fitting, ask])), runs + state.runs(ask)
         if calls + kept > allowance.left:
             break
         if fitting or expected:  # what a cap cuts is lost, so only a wish that is alone may come near one
-            if state.caution * (expected + calls) + kept > allowance.left + expected:
+            times = 1.0 if state.rounds_told else FIRST_CAUTION
+            if times * (expected - sure + calls) + sure + kept > allowance.left + expected:
                 break
             if not state.fits([*fitting, ask], state.caution):
                 break
