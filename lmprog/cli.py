@@ -221,7 +221,7 @@ def plan_command(
 ) -> Exit:
     """Tell what the same `compile` would take, what its rows can prove, and whether there is anything to win.
 
-    Tries the program on a few rows, with at most a tenth of the budget; the compile does not send these calls again.
+    Tries the program on a few rows, with about a tenth of the budget; the compile does not send these calls again.
     """
     with _for_json(as_json) as standard_output:
         console = console_on(sys.stdout)

@@ -148,11 +148,15 @@ class _State:
         """Return how many calls a wish is expected to take, if nothing of it is recorded."""
         return math.ceil(self.dearer * self.problem.allowance.for_rows(self.runs(ask)))
 
-    def fits(self, asks: Sequence[Ask], times: float) -> bool:
-        """Tell whether the caps in tokens and USD allow so many times what wishes and the rounds under way are expected to take."""
-        caps, ledger = self.problem.caps, self.problem.allowance.ledger
-        calls = sum(self.calls(ask) * (caps.length(ask.params) if caps else 1.0) for ask in asks)
-        return ledger.fits(times * (ledger.expected + calls))
+    def plain_calls(self, ask: Ask) -> float:
+        """Return as many calls of the program's own prompts as a wish is expected to take in tokens."""
+        caps = self.problem.caps
+        return self.calls(ask) * (caps.length(ask.params) if caps else 1.0)
+
+    def fits(self, plain_calls: float, times: float) -> bool:
+        """Tell whether the caps in tokens and USD allow so many times what this and the rounds under way are expected to take."""
+        ledger = self.problem.allowance.ledger
+        return ledger.fits(times * (ledger.expected + plain_calls))
 
     @property
     def caution(self) -> float:
@@ -231,7 +235,7 @@ async def _rounds(state: _State, selector: Selector, patience: int | None, ahead
                 waiting = _Round(number, wishes, state.problem)
         if waiting is not None:
             fitting = _fitting(state, waiting.sound)
-            whole = len(fitting) == len(waiting.sound) and state.fits(fitting, 2.0)
+            whole = len(fitting) == len(waiting.sound) and state.fits(sum(map(state.plain_calls, fitting)), 2.0)
             if whole or not state.under_way:  # else it would be cut, or cut others, where after them it is not
                 if len(fitting) < len(waiting.sound) and not any(map(state.runs, fitting)):
                     return "the budget was spent"
@@ -285,21 +289,25 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
     The full score of a finalist is kept back, unless one of the wishes is such a score.
     """
     allowance, table = state.problem.allowance, state.table
-    budget, runs = allowance.ledger.budget, 0
+    budget, runs, calls, plain_calls = allowance.ledger.budget, 0, 0, 0.0
     full = any(ask.rows is None or set(table.missing(ask.params.fingerprint)) <= set(ask.rows) for ask in asks)
     kept = 0 if full or not state.full else allowance.for_rows(table.rows)
     expected, fitting = allowance.ledger.expected, list[Ask]()
     trial_0 = bool(state.under_way) and state.under_way[0].round.number == 0
     sure = min(expected, allowance.for_rows(table.rows)) if trial_0 else 0.0
     for ask in asks:
-        calls, runs = sum(map(state.calls, [*fitting, ask])), runs + state.runs(ask)
+        runs, calls, plain_calls = (
+            runs + state.runs(ask),
+            calls + state.calls(ask),
+            plain_calls + state.plain_calls(ask),
+        )
         if calls + kept > allowance.left:
             break
         if fitting or expected:  # what a cap cuts is lost, so only a wish that is alone may come near one
             times = 1.0 if state.rounds_told else FIRST_CAUTION
             if times * (expected - sure + calls) + sure + kept > allowance.left + expected:
                 break
-            if not state.fits([*fitting, ask], state.caution):
+            if not state.fits(plain_calls, state.caution):
                 break
             if budget.seconds is not None and runs > TIMED_ROUND * table.rows:
                 break
