@@ -420,7 +420,6 @@ def test_work_that_nobody_waits_for_ends(model: Model, tokens: Tokens) -> None:
     assert len(short.written) == 1
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_an_error_in_the_engine_reaches_the_caller_and_the_next_call_works(model: Model, tokens: Tokens) -> None:
     engine = Engine(model, threads=1)
     unknown, known = Writing((), (10**6,), frozenset(), 1), Writing((), tokens.of("a"), frozenset(), 1)

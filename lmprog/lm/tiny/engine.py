@@ -1,7 +1,6 @@
 """The threads that write: they collect what was asked at the same moment, and finish each sequence when it is done."""
 
 import os
-import sys
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -66,8 +65,8 @@ class Engine:
                 batch.remove({work for work in over if isinstance(work, Writing)})
                 for work in over:
                     _finish(jobs.pop(work))
-        finally:  # reached by an error alone
-            self._fail(list(jobs.values()))
+        except BaseException as error:  # a thread's own error would be printed, and reach nobody
+            self._fail(list(jobs.values()), error)
 
     def _next(self, room: int, *, wait: bool) -> list[_Job]:
         """Take jobs from the queue, in order, as many as there is room for; wait for one if need be."""
@@ -83,16 +82,17 @@ class Engine:
                     tokens += job.work.tokens
         return taken
 
-    def _fail(self, jobs: list[_Job]) -> None:
+    def _fail(self, jobs: list[_Job], cause: BaseException) -> None:
         """Let nothing wait for a thread that an error ended; the next request starts another."""
-        cause = sys.exception()
         with self._some:
             self._threads.remove(threading.current_thread())
             jobs += self._waiting
             self._waiting.clear()
         for job in jobs:
             if job.future.set_running_or_notify_cancel():
-                job.future.set_exception(LMError(f"the embedded LM failed: {cause!r}."))
+                failure = LMError(f"the embedded LM failed: {cause!r}.")
+                failure.__cause__ = cause
+                job.future.set_exception(failure)
 
 
 def _finish(job: _Job) -> None:
