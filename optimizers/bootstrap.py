@@ -29,7 +29,9 @@ class Bootstrap:
         """Return the params with bootstrapped demos, or as they were. Up to the training rows, and two full evaluations."""
 
         async def candidate() -> Full:
-            successes = await bootstrap(problem, params, wanted=self.bootstrapped, attempts=self.attempts)
+            successes = await bootstrap(
+                problem, params, wanted=self.bootstrapped, attempts=self.attempts, shown=self.labeled
+            )
             rng = problem.rng("bootstrap demos")
             labels = complete_labels(problem)
             made = compose(labels, successes[: self.bootstrapped], rng, most_labeled=self.labeled)

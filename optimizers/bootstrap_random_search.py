@@ -34,7 +34,7 @@ class BootstrapRandomSearch:
 
         async def candidates() -> Full:
             wanted = -(-self.candidates * self.bootstrapped // 2)
-            successes = await bootstrap(problem, params, wanted=wanted, attempts=self.attempts)
+            successes = await bootstrap(problem, params, wanted=wanted, attempts=self.attempts, shown=self.labeled)
             made = sets_of(
                 problem,
                 params,

@@ -231,7 +231,9 @@ class _Run:
     async def _demos(self) -> list[Success]:
         options, problem = self._options, self._problem
         wanted = -(-options.candidates * options.bootstrapped // 2)
-        successes = await bootstrap(problem, self._params, wanted=wanted, attempts=options.attempts)
+        successes = await bootstrap(
+            problem, self._params, wanted=wanted, attempts=options.attempts, shown=options.labeled
+        )
         count, bounds = options.candidates, (options.bootstrapped, options.labeled)
         sets = sets_of(problem, self._params, successes, count=count, bootstrapped=bounds[0], most_labeled=bounds[1])
         for demos in sets:

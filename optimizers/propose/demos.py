@@ -30,18 +30,25 @@ class Success:
 
 
 async def bootstrap(
-    problem: Problem, params: Params, *, wanted: int, attempts: int = 2, threshold: float | None = None
+    problem: Problem,
+    params: Params,
+    *,
+    wanted: int,
+    attempts: int = 2,
+    shown: int = 4,
+    threshold: float | None = None,
 ) -> list[Success]:
     """Run a teacher on training rows until `wanted` of them pass the metric, and return what their calls teach.
 
-    The teacher is the program under `params` on the teacher LM. Rows run in waves; where successes stay fewer
-    than `wanted`, rows that failed are tried again as fresh samples at temperature 1, up to `attempts` in all. A
-    row passes at `threshold`; by default at the full score, or, where no row reaches it, in the best quarter of
-    the rows that score above 0. At most a fifth of the allowance is used (bootstrapping: Khattab et al. 2023,
-    arXiv:2310.03714, sec. 3.4). Where a cap is reached, what was found until then is returned.
+    The teacher is the program under `params` on the teacher LM. Rows run in waves; where successes stay fewer than
+    `wanted`, those that failed are tried again, up to `attempts` times in all: with `shown` labels of other rows as demos,
+    where rows have labels, and then as fresh samples at temperature 1. A row passes at `threshold`; by default at the full
+    score, or, where no row reaches it, in the best quarter of the rows that score above 0. At most a fifth of the
+    allowance is used (bootstrapping: Khattab et al. 2023, arXiv:2310.03714, sec. 3.4; labels for the teacher are
+    DSPy's). Where a cap is reached, what was found until then is returned.
     """
     rows_left = max(0.0, problem.allowance.left) * SHARE / problem.allowance.calls_per_row
-    waves = _Waves(problem, params, wanted, threshold, rows_left=rows_left)
+    waves = _Waves(problem, params, wanted, threshold, rows_left=rows_left, shown=shown)
     await waves.run(attempts)
     return waves.successes()
 
@@ -50,10 +57,20 @@ class _Waves:
     """Training rows run in waves, and the best run of each so far. A wave is as large as the successes until then say."""
 
     def __init__(
-        self, problem: Problem, params: Params, wanted: int, threshold: float | None, *, rows_left: float
+        self,
+        problem: Problem,
+        params: Params,
+        wanted: int,
+        threshold: float | None,
+        *,
+        rows_left: float,
+        shown: int,
     ) -> None:
         self._problem, self._params, self._wanted, self._threshold = problem, params, wanted, threshold
-        self._rows_left = rows_left
+        self._rows_left, self._shown = rows_left, shown
+        self._labels = {path: labels_by_row(problem, path) for path in params} if shown else {}
+        self._kinds = (False, True) if any(self._labels.values()) else (False,)
+        """Whether labels are shown, at one attempt after the other."""
         self._order = list(range(len(problem.train)))
         problem.rng("bootstrap").shuffle(self._order)
         self._runs: dict[int, Run] = {}
@@ -66,6 +83,8 @@ class _Waves:
             todo = [index for index in self._order if index not in passing]
             while todo and self._rows_left >= 1 and (missing := self._wanted - len(self._passing())) > 0:
                 size = int(min(max(WAVE, missing * self._tried / (len(self._passing()) + 1)), self._rows_left))
+                if self._kinds[sample % len(self._kinds)]:
+                    size = min(size, -(-len(self._order) // 2))  # the other half's labels are shown
                 wave, todo = todo[:size], todo[size:]
                 try:
                     await self._run_wave(wave, sample)
@@ -80,13 +99,22 @@ class _Waves:
     async def _run_wave(self, wave: Sequence[int], sample: int) -> None:
         self._rows_left -= len(wave)
         self._tried += len(wave)
-        teacher, problem = self._params if sample == 0 else _warm(self._params), self._problem
+        teacher, problem = self._teacher(wave, sample), self._problem
         work = problem.evaluate(teacher, wave, on="train", role="teacher", sample=sample)
         evaluation = await problem.begin(work, calls=problem.allowance.for_rows(len(wave))).result()
         for index, run in zip(wave, evaluation.runs, strict=True):
             before = self._runs.get(index)
             if run.score.value > (before.score.value if before else 0.0):
                 self._runs[index] = run
+
+    def _teacher(self, wave: Sequence[int], sample: int) -> Params:
+        """Return the params under which these rows run: as they are, then with labels of other rows, then both again, warm."""
+        params, labels = self._params, self._kinds[sample % len(self._kinds)]
+        for path, known in self._labels.items() if labels else ():
+            others = [demo for row, demo in known.items() if row not in wave]
+            rng = self._problem.rng("labels for the teacher", path, wave[0])
+            params = params.replace(path, demos=(*params[path].demos, *draw(rng, others, self._shown)))
+        return params if sample < len(self._kinds) else _warm(params)
 
     def _passing(self) -> dict[int, Run]:
         scores = sorted((run.score.value for run in self._runs.values()), reverse=True)
@@ -99,17 +127,22 @@ class _Waves:
 
 def labeled(problem: Problem, path: str) -> list[Demo]:
     """Return a demo for each training row that names every output of the predictor (`reasoning` apart) and an input."""
+    return list(labels_by_row(problem, path).values())
+
+
+def labels_by_row(problem: Problem, path: str) -> dict[int, Demo]:
+    """Return what `labeled` does, by the row's place."""
     predictor = predictors(problem.program)[path]
     fields = fields_of(predictor.signature)
     needed = [name for name in fields.outputs if name != REASONING]
-    demos: list[Demo] = []
-    for row in problem.train:
+    demos: dict[int, Demo] = {}
+    for place, row in enumerate(problem.train):
         values = fields_in(row)
         inputs = {name: values[name] for name in fields.inputs if name in values}
         if inputs and all(name in values for name in needed):
             demo = Demo(inputs=inputs, outputs={name: values[name] for name in needed})
             try:
-                demos.append(check_demo(predictor.signature, demo))
+                demos[place] = check_demo(predictor.signature, demo)
             except LmprogError:
                 continue  # a label of another type than the output, such as a list of accepted answers
     return demos
@@ -126,24 +159,30 @@ def sets_of(
 ) -> list[DemoSets]:
     """Return up to `count` different demo sets: the program's own demos, labels only, successes in order, then random ones.
 
-    A random set takes between one and `bootstrapped` successes, filled up to `most_labeled` with labels that have
-    every input (MIPRO: Opsahl-Ong et al. 2024, arXiv:2406.11695; the composition of the sets is DSPy's).
+    Successes are filled up to `most_labeled` demos with labels that have every input; of random sets, which take between
+    one and `bootstrapped` successes, every other one, and up to a random number (MIPRO: Opsahl-Ong et al. 2024,
+    arXiv:2406.11695; DSPy fills all sets up, but labels mislead where a stage's fields have a row's names and another
+    meaning). Where there are no successes, random sets are of labels only.
     """
     labels, complete = {path: labeled(problem, path) for path in params}, complete_labels(problem)
     made: list[DemoSets] = [{path: value.demos for path, value in params.items()}]
-    only = {path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params}
-    if any(only.values()) and only not in made:
-        made.append(only)
-    for number in range(4 * count):
-        if len(made) >= count or not successes or not bootstrapped:
-            break
-        rng = problem.rng("demo set", number)
-        size = bootstrapped if number == 0 else rng.randint(1, bootstrapped)
-        chosen = successes[:size] if number == 0 else rng.sample(list(successes), min(size, len(successes)))
-        new = compose(complete, chosen, rng, most_labeled=most_labeled)
-        if new not in made:
+
+    def add(new: DemoSets) -> None:
+        if len(made) < count and any(new.values()) and new not in made:
             made.append(new)
-    return made[:count]
+
+    add({path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params})
+    if successes and bootstrapped:
+        add(compose(complete, successes[:bootstrapped], problem.rng("demo set", 0), most_labeled=most_labeled))
+    for number in range(1, 4 * count):
+        rng = problem.rng("demo set", number)
+        most = rng.randint(1, max(1, most_labeled))
+        if successes and bootstrapped:
+            chosen = rng.sample(list(successes), min(rng.randint(1, bootstrapped), len(successes)))
+            add(compose(complete, chosen, rng, most_labeled=most if number % 2 else 0))
+        elif most_labeled:
+            add({path: draw(rng, labels[path], most) for path in params})
+    return made
 
 
 def complete_labels(problem: Problem) -> dict[str, list[Demo]]:

@@ -19,8 +19,9 @@ HAS_DEMOS, INSTRUCTION, DEMOS, OWN = 0.02, 0.005, 0.004, 0.01
 """Variances of what a candidate adds to the mean score: by having demos at all, its instructions, its demos, and itself."""
 SHARED_LUCK = 0.3
 """Correlation of the scores of wholly alike prompts on a row, beyond what their means and the row explain."""
-ROW = 0.1
-"""Added to the variance of a row's scores: rows on which nearly all agree tell more, but not without end."""
+ROW, FEW = 0.1, 50.0
+"""Added to the variance of a row's scores: rows on which nearly all agree tell more, but not without end. Weights favour
+some rows, which the mean over all does not; so they level out where rows are more than a few."""
 NOISE, NOISE_ROWS = 0.4, 50.0
 """What is left of a row's variance once candidates and rows are accounted for, and how many scores this counts for."""
 
@@ -90,10 +91,11 @@ class Beliefs:
             if len(seen[row]) > 1:
                 rows[tuple(seen[row])].append(row)
         groups: list[tuple[tuple[int, ...], Array, Array]] = []
+        added = ROW * (1 + (sum(len(some) for some in rows.values()) / FEW) ** 4)
         for who, some in rows.items():
             scores = np.array([[cells[number][row] for row in some] for number in who])
             level = (scores.sum(0) + 1) / (len(who) + 2)
-            groups.append((who, scores, level * (1 - level) + ROW))
+            groups.append((who, scores, level * (1 - level) + added))
         return groups
 
     def _precision(self, who: tuple[int, ...]) -> Array:
