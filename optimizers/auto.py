@@ -8,6 +8,8 @@ from lmprog.optimizer import Outcome, Problem, named, require, searched
 from lmprog.params import Params
 
 FIRST = "bootstrap-random-search"
+PARTS_AT_MOST, EVALUATIONS = 4, 8
+"""Parts of the budget, and of how many full evaluations each is to be."""
 ROWS_LOOKED_AT = 8
 """Validation rows whose scores are looked at for feedback."""
 
@@ -17,27 +19,34 @@ class Auto:
     """Begin with bootstrap-random-search, then go on from the best with whichever method promises most.
 
     Demos carry most of the gain on many tasks, and bootstrap-random-search is the baseline that other methods must beat
-    at equal cost, so it has the first of `parts` equal parts of the budget. What it finds says what comes next: methods
+    at equal cost, so it has the first of `parts` equal parts of the budget. By default there are up to four, so many that
+    each pays for eight full evaluations, and two at least: a method that is given too little finds nothing. What it finds says what comes next: methods
     that read feedback where the metric gives any, and methods that search instructions and demos together otherwise. A
     method that gained goes on with the next part under another seed; one that did not gives way to the next. No
     single method wins on all tasks, but a portfolio does; so little is staked on each. The search ends when every method
     has failed to gain on the best, or the budget is spent. Each choice is told, with the reason, in the run's report.
     """
 
-    parts: int = 4
+    parts: int | None = None
 
     def __post_init__(self) -> None:
         require(self, parts=1)
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best outcome of any part. Trial 0 of each part is known from the part before, and costs no call."""
-        stakes = _Stakes(problem, params, self.parts)
+        stakes = _Stakes(problem, params, self.parts or _parts(problem))
         while (choice := stakes.choose()).method:
             problem.ended("auto", part=stakes.number, chosen=choice.method, why=choice.why)
             await stakes.play(choice.method)
         problem.ended("auto", part=stakes.number, chosen="no further part", why=choice.why)
         assert stakes.best is not None, "the first method is always played"
         return replace(stakes.best, stopped=f"auto: {choice.why}")
+
+
+def _parts(problem: Problem) -> int:
+    """Return in how many parts the budget is spent."""
+    evaluations = problem.allowance.left / problem.allowance.for_rows(len(problem.val))
+    return int(max(2, min(PARTS_AT_MOST, evaluations / EVALUATIONS)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from lmprog.optimizers.select.prepared import Prepared
 from lmprog.optimizers.select.rows import Minibatches
 from lmprog.optimizers.select.simplify import KEPT, simplified
 from lmprog.optimizers.select.space import Kind, Space
-from lmprog.optimizers.select.surrogates import Additive, Surrogate, Tpe, Tried
+from lmprog.optimizers.select.surrogates import Additive, Combo, Surrogate, Tpe, Tried
 from lmprog.params import FormatName, Params
 from lmprog.search import Selector, search
 
@@ -55,7 +55,8 @@ class Mipro:
     """Bootstrap demo sets, propose grounded instructions, then search all combinations with a surrogate.
 
     `candidates` (n in the paper) is the number of instructions and of demo sets per predictor; the program as it
-    was is the first of each. Trials run on minibatches where there are more than `minibatch_above` validation rows, in
+    was is the first of each. Demo sets are tried first as they were drawn, one run's demos for all predictors together, then
+    the surrogate chooses. Trials run on minibatches where there are more than `minibatch_above` validation rows, in
     rounds of `width`, of which `ahead` are under way at once; every `full_every` trials the best is scored on all
     rows. Without `trials` there are up to twice the paper's: 2 max(2 v log2 n, 1.5 n), with v = two choices per predictor;
     calls that candidates share are made once, so most of these fit a budget of the paper's size.
@@ -139,6 +140,8 @@ class _Run:
         """By predictor and number of the instruction."""
         self._asked = 0
         """Proposals asked of each predictor."""
+        self._first: Sequence[Combo] = ()
+        """Each demo set for all predictors at once, their instructions as they were: the parts of one run fit together."""
         self._due: float = options.full_every
         """After how many trials the next are."""
         self._proposing: Work[list[Proposal]] | None = None
@@ -159,6 +162,7 @@ class _Run:
             trials=options.trials or 2 * paper_trials(options.candidates, len(self._params)),
             width=options.width,
             full_every=options.full_every,
+            first=self._first,
             grow=self._grow if options.meta and settings else None,
         )
 
@@ -239,8 +243,16 @@ class _Run:
         for demos in sets:
             for path, shown in demos.items():
                 self._space.add(path, "demos", shown)
+        self._first = [self._space.combo("demos", demos) for demos in sets[1:]][: self._few()]
         problem.ended("demos", successes=len(successes), demo_sets=len(sets))
         return successes
+
+    def _few(self) -> int:
+        """Return how many demo sets are tried as they are first: half of the trials that the budget pays for."""
+        allowance, rows = self._problem.allowance, len(self._problem.val)
+        rows = self._options.minibatch if rows > self._options.minibatch_above else rows
+        affordable = allowance.left / allowance.for_rows(rows) / 2
+        return int(min(self._options.candidates, max(0.0, affordable)))
 
     async def _instructions(
         self, successes: Sequence[Success], settings: Sequence[Setting], summary: Work[str] | None

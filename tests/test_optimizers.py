@@ -382,10 +382,63 @@ def test_rows_that_failed_are_tried_again_as_fresh_samples_at_temperature_1() ->
         return planted(asked) if asked.request.sample else {"query": "?", "reasoning": "so", "answer": "?"}
 
     problem = problem_of(script=handler)
-    successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=8), instead="")
+    successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=8, shown=0), instead="")
 
     assert successes
     assert asked_at == {(0, 0.0), (1, 1.0)}
+
+
+def told_by_labels(asked: Asked) -> Answer:
+    """Knows the answer only where demos show what an answer looks like; and never that of a row that is shown."""
+    shown = {inputs["question"] for inputs, _ in asked.demos}
+    assert asked.inputs["question"] not in shown
+    return {"answer": asked.inputs["question"][1:] if shown else "?"}
+
+
+def test_where_the_program_fails_the_teacher_is_shown_labels_of_other_rows() -> None:
+    problem = problem_of(Asks(), told_by_labels)
+
+    successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=8), instead="")
+    without = loop.run(bootstrap(problem, params_of(problem.program), wanted=8, shown=0), instead="")
+
+    assert len(successes) >= 8
+    assert not without
+
+
+@pytest.mark.parametrize("spec", ["mipro:labeled=0", "bootstrap-random-search:labeled=0"])
+def test_no_labels_are_shown_where_none_are_wanted(spec: str) -> None:
+    shown: set[int] = set()
+
+    def handler(asked: Asked) -> Answer:
+        shown.add(len(asked.demos))
+        return dict.fromkeys(asked.outputs, "?")
+
+    problem = problem_of(Asks(), handler, calls=300)
+    loop.run(named(spec).search(problem, params_of(problem.program)), instead="")
+
+    assert shown == {0}
+
+
+def test_where_nothing_succeeds_demo_sets_hold_labels_in_different_numbers() -> None:
+    problem = problem_of(Asks(), lambda asked: {"answer": "?"})
+
+    sets = sets_of(problem, params_of(problem.program), [], count=6, most_labeled=8)
+
+    sizes = [len(demos["answer"]) for demos in sets]
+    assert sizes[:2] == [0, 8]
+    assert len(sizes) == 6
+    assert len({*sizes}) > 2
+    assert sets == sets_of(problem, params_of(problem.program), [], count=9, most_labeled=8)[:6]
+
+
+class Asks(lp.Module):
+    """One call."""
+
+    def __init__(self) -> None:
+        self.answer = lp.Predict("question -> answer")
+
+    def forward(self, question: str) -> object:
+        return self.answer(question=question)
 
 
 @pytest.mark.parametrize("calls", [24, 30, 60, 150])

@@ -159,10 +159,10 @@ def sets_of(
 ) -> list[DemoSets]:
     """Return up to `count` different demo sets: the program's own demos, labels only, successes in order, then random ones.
 
-    Successes are filled up to `most_labeled` demos with labels that have every input; of random sets, which take between
-    one and `bootstrapped` successes, every other one, and up to a random number (MIPRO: Opsahl-Ong et al. 2024,
-    arXiv:2406.11695; DSPy fills all sets up, but labels mislead where a stage's fields have a row's names and another
-    meaning). Where there are no successes, random sets are of labels only.
+    Random sets take between one and `bootstrapped` successes, and every other one is filled up with labels that have every
+    input, to a random number of at most `most_labeled` demos (MIPRO: Opsahl-Ong et al. 2024, arXiv:2406.11695; DSPy
+    fills all sets up, but labels mislead where a stage's fields have a row's names and another meaning). Where there are no
+    successes, random sets are of labels only.
     """
     labels, complete = {path: labeled(problem, path) for path in params}, complete_labels(problem)
     made: list[DemoSets] = [{path: value.demos for path, value in params.items()}]
@@ -173,7 +173,7 @@ def sets_of(
 
     add({path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params})
     if successes and bootstrapped:
-        add(compose(complete, successes[:bootstrapped], problem.rng("demo set", 0), most_labeled=most_labeled))
+        add(compose(complete, successes[:bootstrapped], problem.rng("demo set", 0), most_labeled=0))
     for number in range(1, 4 * count):
         rng = problem.rng("demo set", number)
         most = rng.randint(1, max(1, most_labeled))

@@ -36,7 +36,8 @@ class Joint:
     All candidates of a round share their rows, and what the surrogate sees is adjusted for how hard these rows are. After
     every `full_every` trials the best combination without a full score races for one: it runs on as many rows again in each
     round, until it has run on all, or one that has a full score has beaten it for certain. Rounds may be asked
-    before those under way are told. `grow` is called before each round, and may add options to the space.
+    before those under way are told. The combinations `first` are tried before the surrogate is asked. `grow` is called before
+    each round, and may add options to the space.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Joint:
         trials: int | None,
         width: int,
         full_every: int,
+        first: Sequence[Combo] = (),
         grow: Callable[[int, Sequence[Tried]], Awaitable[None]] | None = None,
     ) -> None:
         self._space, self._surrogate, self._rows, self._grow = space, surrogate, rows, grow
@@ -58,6 +60,7 @@ class Joint:
         self._under_way: deque[list[tuple[Combo, Ask, bool]]] = deque()
         """Rounds of (combination, wish, whether it is a trial)."""
         self._refused: set[Combo] = set()
+        self._first = deque(first)
         self._racing: Combo | None = None
 
     async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
@@ -127,10 +130,15 @@ class Joint:
             most = min(most, self._trials - self._done - under_way)
         if most <= 0:
             return []
-        seed = self._seed * _SEEDS + self._round
-        sizes = list(self._space.sizes)
-        # in a thread, so that replies to the rounds under way are taken in meanwhile
-        chosen = await asyncio.to_thread(self._surrogate.suggest, tried, sizes, taken, most, seed)
+        chosen: list[Combo] = []
+        while self._first and len(chosen) < most:
+            if (combo := self._first.popleft()) not in {*taken, *chosen}:
+                chosen.append(combo)
+        if len(chosen) < most:
+            seed = self._seed * _SEEDS + self._round
+            sizes, more = list(self._space.sizes), most - len(chosen)
+            # in a thread, so that replies to the rounds under way are taken in meanwhile
+            chosen += await asyncio.to_thread(self._surrogate.suggest, tried, sizes, {*taken, *chosen}, more, seed)
         for combo in chosen:
             self._name(combo)
         return chosen

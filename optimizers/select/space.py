@@ -70,6 +70,13 @@ class Space:
         options.append(option)
         return len(options) - 1
 
+    def combo(self, kind: Kind, options: Mapping[str, Option]) -> Combo:
+        """Return the combination of these options of one kind, by predictor, and else the program as it was."""
+        return tuple(
+            known.index(options[choice.path]) if choice.kind == kind and choice.path in options else 0
+            for choice, known in self._options.items()
+        )
+
     def build(self, combo: Combo) -> Params:
         """Return the params that a combination stands for."""
         changes: dict[str, dict[str, Option]] = {}

@@ -65,7 +65,7 @@ class Engine:
                 batch.remove({work for work in over if isinstance(work, Writing)})
                 for work in over:
                     _finish(jobs.pop(work))
-        except BaseException as error:  # a thread's own error would be printed, and reach nobody
+        except BaseException as error:  # noqa: BLE001  who waits for the work raises it
             self._fail(list(jobs.values()), error)
 
     def _next(self, room: int, *, wait: bool) -> list[_Job]:
