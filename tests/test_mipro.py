@@ -356,7 +356,8 @@ def test_nothing_is_taken_back_below_the_baseline_or_where_no_call_is_left() -> 
 
 def test_mipro_ships_nothing_that_brings_nothing() -> None:
     outcome, kept = (
-        searched(f"mipro:trials=12,{options}", problem_of(garbling, val=40)) for options in ("", "simplify=false")
+        searched(f"mipro:trials=12,labeled=0,{options}", problem_of(garbling, val=40))
+        for options in ("", "simplify=false")
     )
 
     assert {value.instruction for value in outcome.params.values()} == {"Write a search query.", "Answer."}
