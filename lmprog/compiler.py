@@ -16,7 +16,7 @@ from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
 from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fingerprint, row_key
-from lmprog.errors import CapReached, DataError
+from lmprog.errors import CapReached, DataError, without_rows
 from lmprog.evaluation import Evaluation, Room, Run, run_rows
 from lmprog.events import PROBE, Event, StageEnded
 from lmprog.job import Job, check, clients_of, optimizer_name, run_path, settings_of, splits_of
@@ -77,6 +77,11 @@ class CompileResult(Generic[M]):
 
 async def run(job: Job[M], listeners: Sequence[Listener] = (), *, ledger: Ledger | None = None) -> CompileResult[M]:
     """Compile, telling the listeners what happens; whoever gives the ledger can read it meanwhile."""
+    with without_rows(job.no_rows):
+        return await _run(job, listeners, ledger or Ledger())
+
+
+async def _run(job: Job[M], listeners: Sequence[Listener], ledger: Ledger) -> CompileResult[M]:
     check(job)
     optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
     settings = settings_of(job, optimizer, clients, splits)
@@ -87,7 +92,7 @@ async def run(job: Job[M], listeners: Sequence[Listener] = (), *, ledger: Ledger
             return _finished(job, run_dir)
         try:
             told: tuple[Listener, ...] = (Logged(), *listeners)
-            return await Compiling(job, optimizer, clients, splits, run_dir, told, ledger or Ledger()).go()
+            return await Compiling(job, optimizer, clients, splits, run_dir, told, ledger).go()
         except CapReached as cap:
             raise CapReached(
                 f"{cap} What was done is kept in {path}: with a larger budget and `run_dir={str(path)!r}` the run goes on.",

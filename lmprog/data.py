@@ -145,8 +145,10 @@ def row_key(row: Row, names: Sequence[str], group: str | None) -> str:
     values = fields_in(row)
     if group is not None:
         if group not in values:
+            has = f"It has {_names(sorted(values))}."
             raise DataError(
-                f"there is no field {group!r} to group by in the row {row!r}. It has {_names(sorted(values))}."
+                f"there is no field {group!r} to group by in the row {row!r}. {has}",
+                unshown=f"there is no field {group!r} to group by in a row. {has}",
             )
         return canonical_json(_plain(values[group], group, row))
     return canonical_json({name: _plain(value, name, row) for name, value in inputs_in(row, names).items()})
@@ -260,10 +262,9 @@ def _check_apart(parts: Mapping[str, Sequence[Row]], names: Sequence[str], group
                 other, place = seen.setdefault(key, (part, number))
                 if other != part:
                     same = "the same inputs" if key.startswith("inputs ") else f"the same {group!r}"
-                    raise DataError(
-                        f"`{part}`, row {number} has {same} as `{other}`, row {place}: {row!r}. A score on rows that were "
-                        f"learned from proves nothing. Remove it from one of the two."
-                    )
+                    what = f"`{part}`, row {number} has {same} as `{other}`, row {place}"
+                    why = "A score on rows that were learned from proves nothing. Remove it from one of the two."
+                    raise DataError(f"{what}: {row!r}. {why}", unshown=f"{what}. {why}")
 
 
 def _plain(value: object, name: str, row: Row) -> object:
@@ -282,10 +283,9 @@ def _plain(value: object, name: str, row: Row) -> object:
     try:
         plain: object = to_jsonable_python(value, bytes_mode="base64")
     except ValueError:
-        raise DataError(
-            f"`{name}` holds a {type(value).__name__}, which cannot be written as JSON, in the row {row!r}. Give texts, "
-            f"numbers, lists, dicts or pydantic objects."
-        ) from None
+        what = f"`{name}` holds a {type(value).__name__}, which cannot be written as JSON"
+        wanted = "Give texts, numbers, lists, dicts or pydantic objects."
+        raise DataError(f"{what}, in the row {row!r}. {wanted}", unshown=f"{what}. {wanted}") from None
     return plain
 
 

@@ -18,9 +18,19 @@ LmprogError
 └── RunDirError        a run directory is in use, or holds another run
 """
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 
 class LmprogError(Exception):
-    """Base class: `except LmprogError` catches everything that lmprog raises on purpose."""
+    """Base class: `except LmprogError` catches everything that lmprog raises on purpose.
+
+    `unshown` says the same without what stands in rows, where the message shows some of it.
+    """
+
+    def __init__(self, message: str = "", *, unshown: str | None = None) -> None:
+        super().__init__(message)
+        self.unshown = unshown
 
 
 class SignatureError(LmprogError):
@@ -96,3 +106,14 @@ class ArtifactError(LmprogError):
 
 class RunDirError(LmprogError):
     """A run directory is in use by another process, or holds a run with other settings."""
+
+
+@contextmanager
+def without_rows(hide: bool) -> Generator[None]:
+    """Run the block; with `hide` its errors show nothing of what stands in rows."""
+    try:
+        yield
+    except LmprogError as error:
+        if not hide or error.unshown is None:
+            raise
+        raise type(error)(error.unshown) from None

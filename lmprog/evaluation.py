@@ -101,10 +101,8 @@ class Evaluation:
         """
         bugs = [run for run in self.runs if run.bug]
         if len(bugs) > MOSTLY * len(self.runs):
-            raise DataError(
-                f"the program failed on {len(bugs)} of {len(self.runs)} rows, by exceptions in its own code. The first: "
-                f"{bugs[0].failure}, on the row {bugs[0].row!r}."
-            )
+            what = f"the program failed on {len(bugs)} of {len(self.runs)} rows, by exceptions in its own code."
+            raise DataError(f"{what} The first: {bugs[0].failure}, on the row {bugs[0].row!r}.", unshown=what)
         return self
 
 
@@ -378,8 +376,11 @@ def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: Base
         return around.judge.fault
     if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
         return error
-    what = str(error) if isinstance(error, MetricError) else f"the metric raised {type(error).__name__}: {error}"
-    return MetricError(f"{what} (on the row {row!r} with the prediction {prediction!r})")
+    raised = f"the metric raised {type(error).__name__}"
+    what, unshown = f"{raised}: {error}", f"{raised}."
+    if isinstance(error, MetricError):
+        what, unshown = str(error), error.unshown or unshown
+    return MetricError(f"{what} (on the row {row!r} with the prediction {prediction!r})", unshown=unshown)
 
 
 async def _measured(around: _Surroundings, row: Row, prediction: Any, trace: scope.Trace) -> Any:

@@ -107,10 +107,12 @@ def to_score(value: object, row: Row, prediction: object) -> Score:
     number = _plain(score.value)
     if not isinstance(number, Real) or not 0 <= float(number) <= 1:  # NaN is not
         too_large = isinstance(number, Real) and float(number) > 1
+        wanted = "It should return a bool, a number from 0 to 1, or lp.Score."
+        wanted += " Divide by the largest value it can take." if too_large else ""
+        shown = repr(value) if isinstance(number, Real) else f"a {type(value).__name__}"
         raise MetricError(
-            f"the metric returned {value!r} for the row {row!r} with the prediction {prediction!r}. It should return a "
-            f"bool, a number from 0 to 1, or lp.Score."
-            + (" Divide by the largest value it can take." if too_large else "")
+            f"the metric returned {value!r} for the row {row!r} with the prediction {prediction!r}. {wanted}",
+            unshown=f"the metric returned {shown}. {wanted}",
         )
     return replace(score, value=float(number))
 
@@ -130,7 +132,8 @@ def _output(prediction: object, name: str) -> object:
         else getattr(prediction, name, _ABSENT)
     )
     if value is _ABSENT:
-        raise MetricError(f"exact_match({name!r}) needs the prediction to have `{name}`, but it is {prediction!r}.")
+        needed = f"exact_match({name!r}) needs the prediction to have `{name}`, but it is"
+        raise MetricError(f"{needed} {prediction!r}.", unshown=f"{needed} a {type(prediction).__name__}.")
     return value
 
 

@@ -588,3 +588,28 @@ def test_no_rows_keeps_what_stands_in_rows_out_of_report_and_screen(folder: Path
     assert "demos 0 -> 16" in on_screen.out
     assert any("row text" in str(demo) for demo in read_artifact("run/result.lmprog").params["add"].demos)
     assert b"row text" not in read_artifact("run/result.lmprog").entries["report.html"]
+
+
+@pytest.mark.parametrize("command", ["compile", "plan"])
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise KeyError(row)", "the metric raised KeyError."),
+        ("return [row]", "the metric returned a list."),
+        ("return 7", "the metric returned 7."),
+    ],
+)
+def test_no_rows_keeps_what_stands_in_rows_out_of_errors(folder: Path, command: str, code: str, said: str) -> None:
+    write(
+        folder,
+        ('"answer": str(n + 1)}', '"answer": f"row text {n}"}'),
+        ("str(number + 1)", 'f"row text {number}"'),
+        ('return row["answer"] == prediction.answer', code),
+    )
+
+    plain, hidden = lmprog(command, *COMPILE[1:]), lmprog(command, *COMPILE[1:], "--no-rows")
+
+    assert plain.code == hidden.code != 0
+    assert "row text" in plain.err
+    assert "row text" not in hidden.out + hidden.err
+    assert hidden.err.startswith(f"error: {said}")

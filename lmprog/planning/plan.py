@@ -11,6 +11,7 @@ from lmprog.budget import Size
 from lmprog.certificate import Gate
 from lmprog.compiler import PROBE_OUTAGE_S
 from lmprog.data import LEAST_HOLDOUT, Splits, row_key
+from lmprog.errors import without_rows
 from lmprog.evaluation import Run
 from lmprog.job import Job, check, clients_of, run_path, settings_of, splits_of
 from lmprog.lm import prices, shared_log
@@ -35,6 +36,11 @@ BLOM = 0.375
 
 async def made(job: Job[M]) -> Plan:
     """Probe, rehearse, and put together the plan of a job."""
+    with without_rows(job.no_rows):
+        return await _made(job)
+
+
+async def _made(job: Job[M]) -> Plan:
     check(job)
     optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
     settings = settings_of(job, optimizer, clients, splits)
