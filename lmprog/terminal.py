@@ -18,7 +18,8 @@ from lmprog.compiler import CompileResult
 from lmprog.events import Event, IncumbentChanged, RoundStarted
 from lmprog.narration import Narration, count
 from lmprog.params import Demo, Params, PredictorParams
-from lmprog.rundir import RESULT
+from lmprog.report.history import History
+from lmprog.rundir import JOURNAL, RESULT, read_journal
 
 CLIPPED = 100
 """Characters of a demo's value that are shown."""
@@ -126,7 +127,9 @@ def tell_result(
     if result.shipped == "compiled":
         tell_changes(console, result.baseline_params, result.params, show_rows=show_rows)
     else:
-        say(console, "The program ships as it was: what the search found did not pass the gate on the holdout.")
+        history = History.read(read_journal(result.run_dir / JOURNAL))
+        why = history.nothing_found or "What the search found did not pass the gate on the holdout."
+        say(console, f"The program ships as it was. {why}")
     say(console)
     say(console, f"artifact  {result.run_dir / RESULT}")
     say(console, f"report    {result.report}")

@@ -342,6 +342,23 @@ def test_the_headline_says_what_the_proof_is_worth(
     assert verdict in Page(render(facts(proof=proof))).text
 
 
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [
+        ([], "No other candidate was scored: the search had none to try, or not the budget for one."),
+        ([0.0, 0.0], "The one candidate tried scored no better on the validation rows."),
+    ],
+)
+def test_a_search_that_found_nothing_says_so(tried: list[float], said: str) -> None:
+    before = params("Answer.")
+    events = [scored(before, [0.0, 1.0], 2), IncumbentChanged(before.fingerprint, 0.5, 2)]
+    events += [scored(params("Answer briefly."), tried, 4)] if tried else []
+
+    page = Page(render(facts(before, before, journal(*events), proof=certificate(0.0, 0.0, "baseline"))))
+
+    assert f"{said} So the program ships as it was." in page.text
+
+
 def test_words_that_differ_are_marked_and_phrases_in_one_piece() -> None:
     old, new = compared("Write a search query.", "Write a search query for the engine.")
 

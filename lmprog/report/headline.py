@@ -33,7 +33,7 @@ def headline(facts: Facts, history: History, clock: Clock | None) -> Markup:
         "header",
         element("h1", said(facts.title)),
         element("div", numbers, interval_picture(certificate), class_="headline"),
-        element("p", chip, " ", verdict(certificate), class_="verdict"),
+        element("p", chip, " ", verdict(certificate, history), class_="verdict"),
         element("p", resolution(certificate)),
         *(element("p", warning, class_="warning") for warning in _warnings(certificate)),
         element("p", element("code", str(certificate)), class_="sentence"),
@@ -41,8 +41,10 @@ def headline(facts: Facts, history: History, clock: Clock | None) -> Markup:
     )
 
 
-def verdict(certificate: Certificate) -> str:
+def verdict(certificate: Certificate, history: History) -> str:
     """Return what the proof says, and what ships."""
+    if certificate.shipped == "baseline" and history.nothing_found:
+        return f"{history.nothing_found} So the program ships as it was."
     rows = f"{count(certificate.n, 'row')} that the search never saw"
     if certificate.shipped == "baseline" and certificate.gain > 0:
         return f"On {rows} there was a gain, but its interval reaches zero, and this gate asks for proof."

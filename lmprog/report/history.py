@@ -75,6 +75,21 @@ class History:
     failures: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
     """Why validation rows gave no prediction, by candidate and row, where the journal tells."""
 
+    @property
+    def nothing_found(self) -> str:
+        """Why there was nothing to prove, in words; empty where a candidate took the lead."""
+        if len(self.candidates) == 1:
+            return "No other candidate was scored: the search had none to try, or not the budget for one."
+        if self.leads and self.candidates[self.leads[-1].candidate].number == 0:
+            tried = len(self.candidates) - 1
+            whom = (
+                "The one candidate tried scored no better"
+                if tried == 1
+                else f"None of {tried} candidates scored better"
+            )
+            return f"{whom} on the validation rows."
+        return ""
+
     @staticmethod
     def read(events: Sequence[Mapping[str, Any]]) -> "History":
         """Return what the journal tells; events of unknown kinds are passed over."""
