@@ -351,10 +351,10 @@ def test_the_headline_says_what_the_proof_is_worth(
 )
 def test_a_search_that_found_nothing_says_so(tried: list[float], said: str) -> None:
     before = params("Answer.")
-    events = [scored(before, [0.0, 1.0], 2), IncumbentChanged(before.fingerprint, 0.5, 2)]
-    events += [scored(params("Answer briefly."), tried, 4)] if tried else []
+    others = [scored(params("Answer briefly."), tried, 4)] if tried else []
+    events = journal(scored(before, [0.0, 1.0], 2), IncumbentChanged(before.fingerprint, 0.5, 2), *others)
 
-    page = Page(render(facts(before, before, journal(*events), proof=certificate(0.0, 0.0, "baseline"))))
+    page = Page(render(facts(before, before, events, proof=certificate(0.0, 0.0, "baseline"))))
 
     assert f"{said} So the program ships as it was." in page.text
 
