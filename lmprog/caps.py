@@ -18,8 +18,12 @@ T = TypeVar("T")
 PROBED_ROWS = 4
 """Training rows run first, to see that all works and what a row takes."""
 
-LAST = 0.25
-"""The share of the cap in seconds that the search leaves to the proof; of other caps it is worked out."""
+LAST, LAST_AT_LEAST = 0.25, 0.1
+"""The share of the cap in seconds that the search leaves to the proof until calls have been timed, and the least then."""
+TIMED_CALLS = 20
+"""So many calls tell how fast calls are answered."""
+SLOWER = 1.5
+"""How much slower the proof may be than the search."""
 
 _BYTES_PER_TOKEN = 4
 
@@ -69,6 +73,8 @@ class Caps:
         self._row = NOTHING
         self._longest = self._longest_taken = 1.0
         self._factor = 1.0
+        self._timed_from = (0.0, 0)
+        """Seconds and calls sent when the search began."""
         ledger.budget = self._budget
 
     def plan(self, row: Taken, probed: int) -> None:
@@ -82,6 +88,7 @@ class Caps:
         if self._size is not None:
             self.calls = estimate(self._size, predictors=len(self._params), calls_per_row=row.calls, **self._rows).total
         self._check(row, probed)
+        self._timed_from = (self._ledger.seconds, self._ledger.sent.calls)
         self._keep()
         self._ledger.planned = self._ledger.budget
 
@@ -108,7 +115,9 @@ class Caps:
     async def evaluated(self, what: str, params: Params, work: Coroutine[Any, Any, Evaluation]) -> Evaluation:
         """Run params that may win, and keep back what it takes to prove them."""
         if self._budget.tokens is None and self._budget.usd is None:
-            return await self._cuts.within(what, work)
+            evaluation = await self._cuts.within(what, work)
+            self._keep()  # of the cap in seconds
+            return evaluation
         length = self.length(params)
         self._longest = max(self._longest, length)
         self._keep()
@@ -155,8 +164,16 @@ class Caps:
             calls=self.searchable,
             tokens=None if whole.tokens is None else max(1, math.floor(whole.tokens - tokens)),
             usd=None if whole.usd is None else max(1e-12, whole.usd - usd),
-            seconds=None if whole.seconds is None else (1 - LAST) * whole.seconds,
+            seconds=None if whole.seconds is None else max(1e-3, whole.seconds - self._kept_s(whole.seconds)),
         )
+
+    def _kept_s(self, seconds: float) -> float:
+        """Return the part of the cap in seconds that the certificate is expected to take: its calls, as fast as until now."""
+        began, before = self._timed_from
+        calls = self._ledger.sent.calls - before
+        if calls < TIMED_CALLS:
+            return LAST * seconds
+        return max(LAST_AT_LEAST * seconds, SLOWER * self.reserved * (self._ledger.seconds - began) / calls)
 
     def _check(self, row: Taken, probed: int) -> None:
         budget, before = self._budget, probed + self._rows["val"]

@@ -369,6 +369,28 @@ class TestWhatIsKeptForTheProof:
         caps.free()
         assert ledger.budget == lp.Budget(calls=1000, tokens=100_000, usd=200.0, seconds=60.0)
 
+    @pytest.mark.parametrize(("each_s", "kept_s"), [(0.01, 12.0), (0.2, 60.0)])
+    def test_of_seconds_as_many_are_kept_as_the_proof_takes_at_the_pace_until_now(
+        self, each_s: float, kept_s: float
+    ) -> None:
+        clock, cuts = Clock(), Cuts({}, lambda _: None)
+        ledger = Ledger(now=clock.now)
+        rows = {"train": 10, "val": 20, "holdout": 40}
+        caps = Caps(ledger, lp.Budget(seconds=120.0), lp.params_of(TwoSteps()), rows, cuts)
+        caps.plan(Taken(2.0, 200.0, 0.5, {"recall": 1.0, "solve": 1.0}), 4)
+        assert ledger.budget.seconds == 90.0
+
+        async def timed() -> Evaluation:
+            for number in range(50):
+                reservation = await ledger.reserve("task", "scripted", request_of(number))
+                await clock.sleep(each_s)
+                ledger.settle(reservation, lp.Response("x", 5, 1))
+            return await answer_of_nobody()
+
+        asyncio.run(caps.evaluated("timed", lp.params_of(TwoSteps()), timed()))
+
+        assert ledger.budget.seconds == pytest.approx(120.0 - kept_s)  # 200 calls, and half of them more
+
     def test_for_longer_prompts_more_is_kept_as_soon_as_they_are_tried(self) -> None:
         caps, ledger = self.planned(lp.Budget(tokens=100_000))
         longer = lp.params_of(TwoSteps()).replace("solve", instruction="x" * 4000)  # a thousand tokens, six times a run

@@ -121,6 +121,32 @@ class TestWhatItTells:
         in_flight_all_the_time = (plan.total.calls - plan.recorded) * 0.1 / 8
         assert plan.seconds == pytest.approx(1.25 * in_flight_all_the_time, rel=0.3)  # rounds end with slots free
 
+    def test_under_a_cap_in_seconds_fewer_rows_are_tried(self, tmp_path: Path) -> None:
+        plans = [
+            planned(
+                tmp_path / str(seconds),
+                lm=ScriptedLM(script(improvable), latency_s=0.1),
+                concurrency=1,
+                budget=lp.Budget(seconds=seconds),
+                optimizer="labeled-few-shot",
+            )
+            for seconds in (50, 400)
+        ]
+
+        assert plans[0].probe.calls <= plans[1].probe.calls / 2
+        assert plans[0].seconds is not None
+        assert plans[0].seconds <= 50
+
+    def test_where_the_proof_would_not_fit_the_seconds_the_plan_says_so(self, tmp_path: Path) -> None:
+        lm = ScriptedLM(script(improvable), latency_s=0.1)
+
+        with pytest.raises(
+            lp.InputError, match=r"this budget is expected to end the compile before its proof: .* seconds"
+        ):
+            planned(tmp_path, lm=lm, concurrency=1, budget=lp.Budget(seconds=5))
+
+        assert lm.sent < 40
+
     def test_calls_of_a_metric_are_counted_for_the_judge(self, tmp_path: Path) -> None:
         judge = lp.Predict("said -> verdict")
 

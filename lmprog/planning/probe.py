@@ -1,5 +1,6 @@
 """The probe: the program on a few rows, as it is and under other prompts, before anything is planned."""
 
+import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -90,7 +91,9 @@ async def probe(job: Job[M], splits: Splits, lms: Mapping[Role, LM], ledger: Led
         return found.runs
 
     try:
+        began = time.monotonic()
         first = await _within(caps, run(params, train[:PROBED_ROWS]))
+        row_s = (time.monotonic() - began) / len(first)
         row = Taken.mean(first, ledger.spent.total_requested)
         if not row.calls:
             raise DataError(
@@ -98,7 +101,7 @@ async def probe(job: Job[M], splits: Splits, lms: Mapping[Role, LM], ledger: Led
             )
         caps.plan(row, len(first))
         whole = job.budget if isinstance(job.budget, Budget) else Budget()
-        count = affordable(row, replace(whole, calls=caps.calls))
+        count = affordable(row, replace(whole, calls=caps.calls), row_s)
         val = distinct_rows(program, splits.val)[:count]
         learned = [*first, *await run(params, train[PROBED_ROWS : max(PROBED_ROWS, count // 2)])]
         prompts = _others(job, params, splits, learned)
@@ -121,9 +124,9 @@ async def _within(caps: Caps, work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-def affordable(row: Taken, budget: Budget) -> int:
-    """Return on how many validation rows each prompt can be tried with the probe's part of the caps."""
-    caps = ((budget.calls, row.calls), (budget.tokens, row.tokens), (budget.usd, row.usd))
+def affordable(row: Taken, budget: Budget, row_s: float) -> int:
+    """Return on how many validation rows each prompt can be tried with the probe's part of the caps; a row takes `row_s`."""
+    caps = ((budget.calls, row.calls), (budget.tokens, row.tokens), (budget.usd, row.usd), (budget.seconds, row_s))
     runs = min((SHARE * cap / each for cap, each in caps if cap is not None and each), default=float("inf"))
     return int(min(ROWS, max(LEAST_ROWS, (runs - PROBED_ROWS) / 3.5)))  # three prompts, and half as many training rows
 

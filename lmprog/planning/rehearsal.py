@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from lmprog import scope
 from lmprog.compiler import Compiling, Layers
 from lmprog.data import Row, Splits, row_key
-from lmprog.errors import CapReached
+from lmprog.errors import CapReached, InputError
 from lmprog.evaluation import Room
 from lmprog.events import CandidateScored, Event, Stopped
 from lmprog.inspection import unseen
@@ -124,8 +124,15 @@ async def _rehearsed(
         compiling = Compiling(
             simulated, optimizer, clients, splits, run_dir, [hear], ledger, cast_.layers, replace(room, workers=workers)
         )
-        with unseen():
-            await compiling.proven()
+        try:
+            with unseen():
+                await compiling.proven()
+        except CapReached as cap:
+            calls = sum(amount.calls for amount in ledger.spent.requested.values())
+            raise InputError(
+                f"this budget is expected to end the compile before its proof: in a rehearsal the cap on {cap.cap} was reached "
+                f"after {calls} calls. Give twice as much, or fewer validation and holdout rows, and plan again."
+            ) from None
     timed = cast_.estimates.timed
     return Rehearsal(
         ledger.spent.requested,
