@@ -41,6 +41,13 @@ class Allowance:
     """The cap less what is reserved for the certificate; None where calls are not capped."""
     calls_per_row: float
     """What one run of the program requests, as measured on the first row."""
+    partial: bool = False
+    """Whether this is a part of what the run may request."""
+
+    @property
+    def spent(self) -> str:
+        """Why a search ends that has nothing left."""
+        return "its part of the budget was spent" if self.partial else "the budget was spent"
 
     @property
     def left(self) -> float:
@@ -51,7 +58,8 @@ class Allowance:
         """Return the first of so many equal parts of what is left."""
         if self.calls is None:
             return self
-        return replace(self, calls=self.ledger.requested + (self.calls - self.ledger.requested) // parts)
+        left = self.calls - self.ledger.requested
+        return replace(self, calls=self.ledger.requested + left // parts, partial=self.partial or parts > 1)
 
     def for_rows(self, rows: int) -> int:
         """Return how many calls it takes to run the program on so many rows, if nothing is recorded yet."""

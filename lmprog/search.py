@@ -238,7 +238,7 @@ async def _rounds(state: _State, selector: Selector, patience: int | None, ahead
             whole = len(fitting) == len(waiting.sound) and state.fits(sum(map(state.plain_calls, fitting)), 2.0)
             if whole or not state.under_way:  # else it would be cut, or cut others, where after them it is not
                 if len(fitting) < len(waiting.sound) and not any(map(state.runs, fitting)):
-                    return "the budget was spent"
+                    return state.problem.allowance.spent
                 _begin(state, waiting, fitting)
                 waiting = None
                 continue
