@@ -279,8 +279,9 @@ class _Run:
         finally:
             for one in begun:
                 await one.drop()
-        sizes = dict(zip(self._space.choices, self._space.sizes, strict=True))
-        problem.ended("proposals", instructions=sum(n for choice, n in sizes.items() if choice.kind == "instruction"))
+        sizes = zip(self._space.choices, self._space.sizes, strict=True)
+        new = sum(size - 1 for choice, size in sizes if choice.kind == "instruction")
+        problem.ended("proposals", asked=self._asked * len(params), new=new)  # the others failed, were refused, or known
 
     def _describing(self, count: int) -> list[Setting]:
         """Return the settings under which fields are described; the first asks for the likeliest reply."""
