@@ -281,7 +281,9 @@ class _Run:
                 await one.drop()
         sizes = zip(self._space.choices, self._space.sizes, strict=True)
         new = sum(size - 1 for choice, size in sizes if choice.kind == "instruction")
-        problem.ended("proposals", asked=self._asked * len(params), new=new)  # the others failed, were refused, or known
+        problem.ended(
+            "proposals", asked=self._asked * len(params), new=new
+        )  # the others failed, were refused, or known
 
     def _describing(self, count: int) -> list[Setting]:
         """Return the settings under which fields are described; the first asks for the likeliest reply."""

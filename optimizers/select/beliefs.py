@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -24,20 +23,6 @@ ROW, FEW = 0.1, 50.0
 some rows, which the mean over all does not; so they level out where rows are more than a few."""
 NOISE, NOISE_ROWS = 0.4, 50.0
 """What is left of a row's variance once candidates and rows are accounted for, and how many scores this counts for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The posterior of the candidates' means, up to a constant that all share."""
-
-    means: Array
-    covariance: Array
-
-    def chance_of_lead(self, seed: int, draws: int = 2000) -> Array:
-        """Return for each candidate the probability that it is the best."""
-        root = np.linalg.cholesky(self.covariance + 1e-9 * np.eye(len(self.means)))
-        drawn = self.means + np.random.default_rng(seed).standard_normal((draws, len(self.means))) @ root.T
-        return np.bincount(drawn.argmax(1), minlength=len(self.means)) / draws
 
 
 class Beliefs:
@@ -64,20 +49,19 @@ class Beliefs:
         self._names = [params.fingerprint for params in candidates]
         self._precisions: dict[tuple[int, ...], Array] = {}
 
-    def standing(self, table: ScoreTable) -> Standing:
-        """Return what the scores say."""
+    def means(self, table: ScoreTable) -> Array:
+        """Return what the scores say of each candidate's mean, up to a constant that all share."""
         groups = self._groups(table)
         first = self._posterior(groups, NOISE)
-        return self._posterior(groups, _noise(groups, first.means))
+        return self._posterior(groups, _noise(groups, first))
 
-    def _posterior(self, groups: Sequence[tuple[tuple[int, ...], Array, Array]], noise: float) -> Standing:
+    def _posterior(self, groups: Sequence[tuple[tuple[int, ...], Array, Array]], noise: float) -> Array:
         precision, weighted = self._prior.copy(), np.zeros(len(self._names))
         for who, scores, variances in groups:
             weights, own = 1 / (noise * variances), self._precision(who)
             precision[np.ix_(who, who)] += weights.sum() * own
             weighted[list(who)] += own @ (scores @ weights)
-        covariance = cast("Array", np.linalg.inv(precision))
-        return Standing(covariance @ weighted, covariance)
+        return cast("Array", np.linalg.solve(precision, weighted))
 
     def _groups(self, table: ScoreTable) -> list[tuple[tuple[int, ...], Array, Array]]:
         """Return rows that were run by the same candidates together: these, their scores on each, and each row's variance."""

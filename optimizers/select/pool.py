@@ -69,7 +69,7 @@ async def _rejects(problem: Problem, candidates: Sequence[Params]) -> Outcome:
     beliefs, numbers = Beliefs(candidates), {params.fingerprint: i for i, params in enumerate(candidates)}
 
     def rank(table: ScoreTable, names: Sequence[str]) -> list[str]:
-        means = beliefs.standing(table).means
+        means = beliefs.means(table)
         return sorted(names, key=lambda name: -means[numbers[name]])
 
     halving = Halving(problem, candidates, rank, factor=STEP)
