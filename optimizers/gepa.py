@@ -84,7 +84,7 @@ class _Evolution:
     def __init__(self, options: Gepa, problem: Problem, params: Params) -> None:
         self._options, self._problem = options, problem
         train = replace(problem, val=problem.train)  # the rows that the minibatches are of
-        self._batches = Minibatches(train, options.minibatch, above=0)
+        self._batches = Minibatches(train, options.minibatch)
         self._pool = {params.fingerprint: _Member(params, (), 0)}
         self._crossings = options.merge
         self._crossing: _Crossing | None = None

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 ROUNDS_A_BATCH = 2
 """Rounds in a row that share their rows: candidates are compared, and calls that they share are made once."""
 TEMPERATURE_AT_MOST = 2.0
+TRIALS_WANTED, LEAST_BATCH = 20, 20
+"""Where the budget pays for fewer trials than this, each runs on fewer rows, but not on less than that."""
 GENERATION = 3
 """Instructions proposed for each predictor at once, where the proposer's settings are learned."""
 
@@ -56,7 +58,8 @@ class Mipro:
 
     `candidates` (n in the paper) is the number of instructions and of demo sets per predictor; the program as it
     was is the first of each. Demo sets are tried first as they were drawn, one run's demos for all predictors together, then
-    the surrogate chooses. Trials run on minibatches where there are more than `minibatch_above` validation rows, in
+    the surrogate chooses. Trials run on minibatches of 35 where there are more than `minibatch_above` validation rows, and of fewer, down to 20,
+    where the budget pays for few trials; or of `minibatch` where that is given. They run in
     rounds of `width`, of which `ahead` are under way at once; every `full_every` trials the best is scored on all
     rows. Without `trials` there are up to twice the paper's: 2 max(2 v log2 n, 1.5 n), with v = two choices per predictor;
     calls that candidates share are made once, so most of these fit a budget of the paper's size.
@@ -79,7 +82,7 @@ class Mipro:
 
     candidates: int = 6
     trials: int | None = None
-    minibatch: int = MINIBATCH
+    minibatch: int | None = None
     minibatch_above: int = MINIBATCH_ABOVE
     full_every: int = FULL_EVERY
     width: int = 2
@@ -142,6 +145,8 @@ class _Run:
         """Proposals asked of each predictor."""
         self._first: Sequence[Combo] = ()
         """Each demo set for all predictors at once, their instructions as they were: the parts of one run fit together."""
+        self._batch = len(problem.val)
+        """Validation rows that a trial runs on."""
         self._due: float = options.full_every
         """After how many trials the next are."""
         self._proposing: Work[list[Proposal]] | None = None
@@ -153,7 +158,7 @@ class _Run:
         for path in self._params:
             for name in options.formats:
                 self._space.add(path, "format", name)
-        batches = Minibatches(problem, options.minibatch, options.minibatch_above)
+        batches = Minibatches(problem, self._batch)
         return Joint(
             self._space,
             self._surrogate(),
@@ -179,7 +184,7 @@ class _Run:
             instructions=space.sizes[::2],
             demo_sets=space.sizes[1::2],
             trials=options.trials or trials(options.candidates, choices),
-            minibatch=options.minibatch if len(problem.val) > options.minibatch_above else None,
+            minibatch=options.minibatch or MINIBATCH if len(problem.val) > options.minibatch_above else None,
             full_every=options.full_every,
             describe=space.describe,
         )
@@ -243,16 +248,20 @@ class _Run:
         for demos in sets:
             for path, shown in demos.items():
                 self._space.add(path, "demos", shown)
-        self._first = [self._space.combo("demos", demos) for demos in sets[1:]][: self._few()]
+        self._batch = self._batch_size()
+        affordable = max(0.0, problem.allowance.left / problem.allowance.for_rows(self._batch))
+        self._first = [self._space.combo("demos", demos) for demos in sets[1:]][: int(min(len(sets), affordable / 2))]
         problem.ended("demos", successes=len(successes), demo_sets=len(sets))
         return successes
 
-    def _few(self) -> int:
-        """Return how many demo sets are tried as they are first: half of the trials that the budget pays for."""
-        allowance, rows = self._problem.allowance, len(self._problem.val)
-        rows = self._options.minibatch if rows > self._options.minibatch_above else rows
-        affordable = allowance.left / allowance.for_rows(rows) / 2
-        return int(min(self._options.candidates, max(0.0, affordable)))
+    def _batch_size(self) -> int:
+        """Return on how many rows a trial runs."""
+        options, allowance, rows = self._options, self._problem.allowance, len(self._problem.val)
+        size = min(rows, options.minibatch or MINIBATCH) if rows > options.minibatch_above else rows
+        affordable = allowance.left / allowance.for_rows(size)
+        if options.minibatch is None and affordable < TRIALS_WANTED:
+            return min(size, max(LEAST_BATCH, int(size * affordable / TRIALS_WANTED)))
+        return size
 
     async def _instructions(
         self, successes: Sequence[Success], settings: Sequence[Setting], summary: Work[str] | None
@@ -310,7 +319,7 @@ class _Run:
             await self.proposed()
             return
         options, allowance = self._options, self._problem.allowance
-        if done >= self._due and allowance.left > allowance.for_rows(2 * options.width * options.minibatch):
+        if done >= self._due and allowance.left > allowance.for_rows(2 * options.width * self._batch):
             self._due = done + options.full_every
             self._proposing = self._proposed(*self._learned(tried, done))
 

@@ -90,7 +90,7 @@ class _Successors:
             return []
         rows = min(options.minibatch, (calls / len(chosen) - self.proposals) / allowance.calls_per_row)
         train = replace(self._problem, val=self._problem.train)  # the rows that the minibatches are of
-        batch = Minibatches(train, max(1, int(rows)), above=0).of_round(number)
+        batch = Minibatches(train, max(1, int(rows))).of_round(number)
         work = [self._of_one(params, batch, number, place) for place, params in enumerate(chosen)]
         return [ask for asks in await loop.gather(work) for ask in asks]
 

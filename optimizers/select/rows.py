@@ -6,12 +6,12 @@ from lmprog.optimizer import Problem
 class Minibatches:
     """A different random minibatch each round; every row comes up once before any comes up again.
 
-    None, which is all rows, where there are no more than `above`, or fewer than a minibatch holds.
+    None, which is all rows, where a minibatch holds as many.
     """
 
-    def __init__(self, problem: Problem, size: int, above: int) -> None:
+    def __init__(self, problem: Problem, size: int) -> None:
         self._problem, self._size = problem, size
-        self._whole = len(problem.val) <= max(above, size)
+        self._whole = len(problem.val) <= size
 
     def of_round(self, number: int) -> tuple[int, ...] | None:
         """Return the rows of a round, counted from 1."""
