@@ -43,7 +43,7 @@ ASKED = 2
 ASKED_WARM = 4
 """The same at a temperature above 0: whether replies repeat each other matters too."""
 ASKED_IN_ALL = 24
-REHEARSALS = 3
+REHEARSALS = 7
 """What a search takes is a matter of luck: who wins, and how long the winner's prompt is. The mean is of so many."""
 MANY = 1 << 20
 SHORT = 5000
