@@ -223,7 +223,7 @@ class TestCutByACap:
         assert again.params == result.params
 
     def test_so_is_one_that_was_cut_because_attempts_failed(self, tmp_path: Path) -> None:
-        budget = lp.Budget(tokens=75_000)
+        budget = lp.Budget(tokens=85_000)
         with pytest.raises(lp.AuthError):
             compiled(tmp_path / "run", Recorder(shut=True, fails_every=7), budget)
         before = told(tmp_path / "run")
@@ -239,14 +239,14 @@ class TestCutByACap:
 
 
 def test_the_clock_of_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    budget = lp.Budget(seconds=2.0)  # of which three quarters for the search: 150 calls of 10 ms
+    budget = lp.Budget(seconds=4.0)  # the proof is expected to take some 2.9: about 110 calls of 10 ms for the search
     first, second = Recorder(most=60), Recorder()
     with pytest.raises(lp.AuthError):
         compiled(tmp_path / "run", first, budget)
 
     result = compiled(tmp_path / "run", second, budget)
 
-    assert 140 <= len(first.searched) + len(second.searched) <= 150 + IN_FLIGHT  # these are let finish
+    assert 100 <= len(first.searched) + len(second.searched) <= 120 + IN_FLIGHT  # these are let finish
     facts = json.loads((tmp_path / "run" / RUN).read_text())
     assert facts["seconds"] == pytest.approx(first.now() + second.now(), abs=0.1)
     assert facts["sent"] >= len(first.searched) + result.spent.total_sent.calls
