@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ROUNDS_A_BATCH = 2
 """Rounds in a row that share their rows: candidates are compared, and calls that they share are made once."""
 TEMPERATURE_AT_MOST = 2.0
-TRIALS_WANTED, LEAST_BATCH = 20, 20
+TRIALS_WANTED, LEAST_BATCH = 12, 20
 """Where the budget pays for fewer trials than this, each runs on fewer rows, but not on less than that."""
 GENERATION = 3
 """Instructions proposed for each predictor at once, where the proposer's settings are learned."""
