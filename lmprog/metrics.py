@@ -124,6 +124,7 @@ def _plain(number: object) -> object:
 
 
 def _output(prediction: object, name: str) -> object:
+    kind = type(prediction).__name__
     if isinstance(prediction, str):
         return prediction
     value = (
@@ -133,7 +134,7 @@ def _output(prediction: object, name: str) -> object:
     )
     if value is _ABSENT:
         needed = f"exact_match({name!r}) needs the prediction to have `{name}`, but it is"
-        raise MetricError(f"{needed} {prediction!r}.", unshown=f"{needed} a {type(prediction).__name__}.")
+        raise MetricError(f"{needed} {prediction!r}.", unshown=f"{needed} a {kind}.")
     return value
 
 
