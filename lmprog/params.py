@@ -82,10 +82,11 @@ class _File(BaseModel):
 class Params(Mapping[str, PredictorParams]):
     """PredictorParams by predictor path, such as `hops[0].answer`. Immutable, with value equality."""
 
-    __slots__ = ("_by_path",)
+    __slots__ = ("_by_path", "_fingerprint")
 
     def __init__(self, by_path: Mapping[str, PredictorParams]) -> None:
         self._by_path = dict(by_path)
+        self._fingerprint = ""
 
     def __getitem__(self, path: str, /) -> PredictorParams:
         return self._by_path[path]
@@ -114,7 +115,9 @@ class Params(Mapping[str, PredictorParams]):
     @property
     def fingerprint(self) -> str:
         """12 hex digits that name these params by content."""
-        return hashlib.sha256(self.to_json(indent=None).encode()).hexdigest()[:12]
+        if not self._fingerprint:
+            self._fingerprint = hashlib.sha256(self.to_json(indent=None).encode()).hexdigest()[:12]
+        return self._fingerprint
 
     def to_json(self, indent: int | None = 2) -> str:
         """Return JSON text, the same for equal params: sorted keys, every field spelled out."""

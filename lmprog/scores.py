@@ -1,6 +1,6 @@
 """The score table: which candidate scored what on which row, and what may be concluded from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -55,10 +55,11 @@ class ScoreTable:
         """Tell whether a candidate was scored on every row."""
         return self.n(candidate) == self.rows
 
-    def missing(self, candidate: str) -> list[int]:
-        """Return the rows that a candidate was not scored on."""
+    def missing(self, candidate: str, rows: Iterable[int] | None = None) -> list[int]:
+        """Return the rows, of these or of all, that a candidate was not scored on; each once, in order."""
         cells = self._scores.get(candidate, {})
-        return [row for row in range(self.rows) if row not in cells]
+        wanted = range(self.rows) if rows is None else sorted({*rows})
+        return [row for row in wanted if row not in cells]
 
     def mean(self, candidate: str) -> float:
         """Return the plain mean over the candidate's own rows; compare it only with means over the same rows."""

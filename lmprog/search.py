@@ -141,8 +141,7 @@ class _State:
 
     def runs(self, ask: Ask) -> int:
         """Return how many new runs of the program a wish takes: of rows that the candidate has not run on."""
-        missing = self.table.missing(ask.params.fingerprint)
-        return len(missing) if ask.rows is None else len({*missing} & {*ask.rows})
+        return len(self.table.missing(ask.params.fingerprint, ask.rows))
 
     def calls(self, ask: Ask) -> int:
         """Return how many calls a wish is expected to take, if nothing of it is recorded."""

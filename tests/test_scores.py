@@ -135,6 +135,7 @@ def test_a_table_keeps_each_candidates_rows_and_their_number() -> None:
     assert (scores.n("a"), scores.n("b"), scores.n("never")) == (3, 1, 0)
     assert (scores.is_full("a"), scores.is_full("b")) == (True, False)
     assert (scores.missing("b"), scores.missing("never")) == ([0, 1], [0, 1, 2])
+    assert scores.missing("b", [2, 1, 1]) == [1]
     assert (scores.mean("a"), scores.mean("b")) == (2 / 3, 0.5)
     assert scores.candidates == ["a", "b"]
 
