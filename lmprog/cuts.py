@@ -20,7 +20,7 @@ class Cut(TypedDict):
 
     cap: str
     beside: list[str]
-    """The work that was under way at the same time."""
+    """The work that was under way at the same time, or begun before the search heard of the cut."""
 
 
 class Cuts:
@@ -36,6 +36,8 @@ class Cuts:
         self._beside = {name for cut in noted.values() for name in cut["beside"]}
         self._times = Counter[str]()
         self._under_way = dict[str, None]()
+        self._last: str | None = None
+        """Where a cap cut last."""
 
     async def within(self, what: str, work: Coroutine[Any, Any, T]) -> T:
         """Do a piece of work, or raise CapReached where it was cut before. `what` names its content."""
@@ -43,15 +45,18 @@ class Cuts:
         name = f"{what}/{self._times[what]}"
         if name in self._noted:
             work.close()
-            cap = self._noted[name]["cap"]
+            self._last, cap = name, self._noted[name]["cap"]
             raise CapReached(f"the cap on {cap} was reached here before.", cap=cap)
+        if self._last is not None and name not in self._beside:
+            self._noted[self._last]["beside"].append(name)
+            self._note(self._noted)
         self._under_way[name] = None
         try:
             with scope.scoped(held=_Held() if name in self._beside else None):
                 return await work
         except CapReached as reached:
             beside = [other for other in self._under_way if other != name]
-            self._noted[name] = {"cap": reached.cap, "beside": beside}
+            self._noted[name], self._last = {"cap": reached.cap, "beside": beside}, name
             self._note(self._noted)
             raise
         finally:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
@@ -32,6 +32,23 @@ S = TypeVar("S", bound=Signature)
 T = TypeVar("T")
 
 
+FIRST_CAUTION = 2.0
+"""So many times what is expected must fit until a round was told: other prompts than the program's own may ask again."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """What the rounds of a run's searches told of calls."""
+
+    dearer: float = 1.0
+    """The most that a round took over what the program as it is takes; at least 1."""
+    rounds: int = 0
+
+    def tell(self, requested: float, expected: float) -> None:
+        """Take in a round that was expected to take so many calls at the pace of the program as it is."""
+        self.dearer, self.rounds = max(self.dearer, requested / expected), self.rounds + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What a search may request: distinct requests, whoever answers them, so that a resumed run decides as the first did."""
@@ -43,9 +60,16 @@ class Allowance:
     """What one run of the program requests, as measured on the first row."""
     partial: bool = False
     """Whether this is a part of what the run may request."""
+    pace: Pace = field(default_factory=Pace)
+    """Shared by all parts."""
 
     @property
-    def spent(self) -> str:
+    def caution(self) -> float:
+        """How many times the calls that are expected of a round must fit."""
+        return 1.0 if self.pace.rounds else FIRST_CAUTION
+
+    @property
+    def why_spent(self) -> str:
         """Why a search ends that has nothing left."""
         return "its part of the budget was spent" if self.partial else "the budget was spent"
 

@@ -16,8 +16,8 @@ from lmprog.scores import ScoreTable
 
 BARREN_AT_MOST = 10
 """Rounds in a row without a candidate that may be evaluated, after which a selector has nothing to offer."""
-FIRST_CAUTION, CAUTION = 2.0, 1.25
-"""So many times what a round is expected to take must fit: of calls until a round was told, of tokens and USD also after."""
+CAUTION = 1.25
+"""So many times the tokens and USD that a round is expected to take must fit, also once a round was told."""
 TIMED_ROUND = 2
 """Full scores that a round takes at most under a cap in seconds, of which nobody can tell beforehand whether it fits."""
 FINALISTS = 2
@@ -133,7 +133,6 @@ class _State:
         self.candidates: dict[str, Params] = {params.fingerprint: params}
         self.best, self.best_score, self.baseline_score = "", -1.0, 0.0
         self.since_gain = self.barren = 0
-        self.dearer, self.rounds_told = 1.0, 0
         self.under_way: deque[_Begun] = deque()
         if full:
             trial_0 = _Round(0, [Ask(params, origin="the program as it was")])
@@ -145,7 +144,8 @@ class _State:
 
     def calls(self, ask: Ask) -> int:
         """Return how many calls a wish is expected to take, if nothing of it is recorded."""
-        return math.ceil(self.dearer * self.problem.allowance.for_rows(self.runs(ask)))
+        allowance = self.problem.allowance
+        return math.ceil(allowance.pace.dearer * allowance.for_rows(self.runs(ask)))
 
     def plain_calls(self, ask: Ask) -> float:
         """Return as many calls of the program's own prompts as a wish is expected to take in tokens."""
@@ -156,11 +156,6 @@ class _State:
         """Tell whether the caps in tokens and USD allow so many times what this and the rounds under way are expected to take."""
         ledger = self.problem.allowance.ledger
         return ledger.fits(times * (ledger.expected + plain_calls))
-
-    @property
-    def caution(self) -> float:
-        """How many times what a round is expected to take it may take: other prompts than the program's own may ask again."""
-        return FIRST_CAUTION if not self.rounds_told else CAUTION
 
     def begin(self, round: _Round, asks: Sequence[Ask]) -> None:
         """Let wishes of a round run, all at once."""
@@ -177,8 +172,7 @@ class _State:
         number, faults = begun.round.number, begun.round.faults
         plain = sum(self.problem.allowance.for_rows(self.runs(ask)) for ask in begun.asks)
         if plain and number:
-            self.dearer = max(self.dearer, (ledger.requested - before) / plain)
-            self.rounds_told += 1
+            self.problem.allowance.pace.tell(ledger.requested - before, plain)
         if number == 0:
             self.baseline_score = evaluations[id(begun.asks[0])].checked().score
         for ask in begun.asks:
@@ -237,7 +231,7 @@ async def _rounds(state: _State, selector: Selector, patience: int | None, ahead
             whole = len(fitting) == len(waiting.sound) and state.fits(sum(map(state.plain_calls, fitting)), 2.0)
             if whole or not state.under_way:  # else it would be cut, or cut others, where after them it is not
                 if len(fitting) < len(waiting.sound) and not any(map(state.runs, fitting)):
-                    return state.problem.allowance.spent
+                    return state.problem.allowance.why_spent
                 _begin(state, waiting, fitting)
                 waiting = None
                 continue
@@ -303,10 +297,9 @@ def _fitting(state: _State, asks: Sequence[Ask]) -> list[Ask]:
         if calls + kept > allowance.left:
             break
         if fitting or expected:  # what a cap cuts is lost, so only a wish that is alone may come near one
-            times = 1.0 if state.rounds_told else FIRST_CAUTION
-            if times * (expected - sure + calls) + sure + kept > allowance.left + expected:
+            if allowance.caution * (expected - sure + calls) + sure + kept > allowance.left + expected:
                 break
-            if not state.fits(plain_calls, state.caution):
+            if not state.fits(plain_calls, max(CAUTION, allowance.caution)):
                 break
             if budget.seconds is not None and runs > TIMED_ROUND * table.rows:
                 break

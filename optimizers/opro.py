@@ -1,5 +1,6 @@
 """OPRO: an LM that sees what was tried and how it scored proposes the next instructions (arXiv:2309.03409)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -131,5 +132,5 @@ class _Steps:
         allowance, total = self._problem.allowance, len(self._problem.val)
         kept = sum(allowance.for_rows(len(ask.rows or ())) for ask in full)
         kept += 0 if self._rows is None else allowance.for_rows(total)
-        each = 1 + allowance.for_rows(total if self._rows is None else len(self._rows))
+        each = 1 + math.ceil(allowance.caution * allowance.for_rows(total if self._rows is None else len(self._rows)))
         return int(min(self._options.per_step, max(0.0, (allowance.left - kept) / each)))

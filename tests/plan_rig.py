@@ -72,7 +72,7 @@ class Case:
         if not {"kind", "total", "query", "answer"}.intersection(asked.outputs):
             return {name: f"Do it well: {words(f'{question}{asked.request.sample}', 30)}" for name in asked.outputs}
         chance = 0.4 + 0.2 * bool(asked.demos) + 0.2 * luck("how good", asked.instruction)
-        good = 0.8 * luck(question) + 0.2 * luck(question, asked.instruction, len(asked.demos)) < chance
+        good = 0.8 * luck(question) + 0.2 * luck(question, asked.instruction, *asked.demos) < chance
         said = self.right(asked) if good else self.wrong(asked)
         thought = words(question + str(good), 40) if "reasoning" in asked.outputs else ""
         return {**({"reasoning": thought} if thought else {}), **said}

@@ -482,7 +482,30 @@ class TestCuts:
         first, second, third = asyncio.run(three_times())
         assert (first, third) == ("done", "done")
         assert isinstance(second, lp.CapReached) and second.cap == "tokens"
-        assert written == []
+        assert written == [{"work/2": {"cap": "tokens", "beside": ["work/3"]}}]
+
+    def test_work_begun_after_a_cut_is_noted_before_it_sends_anything_and_sends_nothing_at_first_another_time(
+        self,
+    ) -> None:
+        cuts, written = self.cuts()
+        client = ScriptedLM(planted)
+
+        async def sends() -> int:
+            lm = compose(client, role="task", log=CallLog(), ledger=Ledger(), slots=Slots(1))
+            work = asyncio.create_task(cuts.within("later", lm(request_of(0))))
+            await asyncio.wait([work], timeout=0.05)
+            work.cancel()
+            return client.sent
+
+        async def both() -> tuple[int, int]:
+            with pytest.raises(lp.CapReached):
+                await cuts.within("work", cut_by("seconds"))
+            return await sends(), len(written)
+
+        assert asyncio.run(both()) == (1, 2)
+        assert written[-1] == {"work/1": {"cap": "seconds", "beside": ["later/1"]}}
+        cuts, client = self.cuts(written[-1])[0], ScriptedLM(planted)
+        assert asyncio.run(sends()) == 0
 
     def test_other_errors_are_no_cut(self) -> None:
         cuts, written = self.cuts()

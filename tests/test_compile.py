@@ -22,7 +22,8 @@ from lmprog.optimizer import Optimizer, Outcome, Problem
 from lmprog.optimizers.select.full import Full
 from lmprog.request import request_key
 from lmprog.rundir import JOURNAL, RESULT, RUN
-from lmprog.search import Ask, search
+from lmprog.scores import ScoreTable
+from lmprog.search import Ask, Told, search
 from lmprog.testing import Answer, Asked, Handler, ScriptedLM, reply
 
 Rows = list[dict[str, Any]]
@@ -93,6 +94,23 @@ class Searching:
 
     async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
         return await search(problem, params, Full([Ask(at_level(params, level)) for level in self.levels]))
+
+
+@dataclass
+class Script:
+    """Asks for these rounds, each level of them in full."""
+
+    rounds: list[tuple[int, ...]]
+
+    async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+        self.left = [[Ask(at_level(params, level)) for level in levels] for levels in self.rounds]
+        return await search(problem, params, self)
+
+    async def ask(self, table: ScoreTable, /) -> list[Ask]:
+        return self.left.pop(0) if self.left else []
+
+    def tell(self, told: Sequence[Told], /) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -441,14 +459,14 @@ class TestSameRunSameBytes:
 
         made = [
             compiled(
-                tmp_path / str(number) / "run", Searching((8,)), lm=ScriptedLM(costly(8)), budget=lp.Budget(calls=100)
+                tmp_path / str(number) / "run", Script([(4,), (6, 8)]), lm=ScriptedLM(costly(8)), budget=lp.Budget(calls=125)
             )
             for number in range(3)
         ]  # each row takes level 8 two calls, which nobody could foresee
 
         assert len({(result.run_dir / RESULT).read_bytes() for result in made}) == 1
         assert "the cap on calls was reached" in (made[0].run_dir / JOURNAL).read_text()
-        assert made[0].params["answer"].instruction == "Be right on 3 of 10."
+        assert made[0].params["answer"].instruction == "Be right on 4 of 10."
 
     def test_another_seed_splits_the_rows_differently(self, tmp_path: Path) -> None:
         made = [

@@ -207,7 +207,7 @@ def test_a_short_budget_pays_for_ten_steps_on_fewer_rows_but_not_on_very_few(cal
     assert {len(event.rows) for event in found.scored() if event.origin == "predict: step 1"} == {rows}
 
 
-@pytest.mark.parametrize("calls", [60, 61, 480, 1111])
+@pytest.mark.parametrize("calls", [60, 61, 240, 480, 1111])
 def test_no_more_is_requested_than_the_budget_allows_and_no_proposal_that_it_cannot_score(calls: int) -> None:
     found = searched(val=60, calls=calls)
 

@@ -92,7 +92,7 @@ class TestWhatItTells:
     @pytest.mark.parametrize(
         ("name", "optimizer", "calls"),
         [
-            ("classify", "bootstrap-random-search:labeled=4", 450),
+            ("classify", "bootstrap-random-search", 450),
             ("two hops", "bootstrap-random-search", 1200),
             ("extract", "bootstrap", 500),
         ],

@@ -193,18 +193,24 @@ class TestCutByACap:
             *[lp.Budget(tokens=tokens) for tokens in (28_000, 32_000, 40_000, 46_000, 52_000)],
             *[lp.Budget(usd=usd) for usd in (0.24, 0.3, 0.35, 0.4)],
             *[lp.Budget(seconds=seconds) for seconds in (1.2, 2.0, 2.7)],
-            lp.Budget(calls=330),
+            None,
         ],
         ids=str,
     )
     @pytest.mark.parametrize(
-        "optimizer",
-        ["mipro:candidates=3,trials=6", "bootstrap -> bootstrap-random-search", Greedy(), Heedless()],
+        ("optimizer", "calls"),
+        [
+            ("mipro:candidates=3,trials=6", 300),
+            ("bootstrap -> bootstrap-random-search", 330),
+            (Greedy(), 330),
+            (Heedless(), 330),
+        ],
         ids=str,
     )
     def test_a_search_that_a_cap_cut_is_cut_there_again_before_any_call(
-        self, tmp_path: Path, budget: lp.Budget, optimizer: str | Optimizer
+        self, tmp_path: Path, budget: lp.Budget | None, optimizer: str | Optimizer, calls: int
     ) -> None:
+        budget = budget or lp.Budget(calls=calls)
         usd = 0.001 if budget.usd else 0.0
         garbles = budget.calls is not None
         with pytest.raises(lp.AuthError):
@@ -214,8 +220,7 @@ class TestCutByACap:
 
         result = compiled(tmp_path / "run", cheaper, budget, optimizer)
 
-        heeded = budget.calls is not None and isinstance(optimizer, str) and optimizer.startswith("mipro")
-        assert heeded or json.loads((tmp_path / "run" / RUN).read_text())["cuts"]
+        assert json.loads((tmp_path / "run" / RUN).read_text())["cuts"]
         assert told(tmp_path / "run") == before
         assert cheaper.searched == []
         assert len(cheaper.proved) >= 72  # 36 rows of two calls, and as many or more for what differs from the baseline
@@ -234,7 +239,7 @@ class TestCutByACap:
         undisturbed = compiled(tmp_path / "other", Recorder(), budget)
         (stopped,) = [event for event in before if event["event"] == "Stopped"]
         assert "the cap on tokens was reached" in stopped["reason"]
-        assert "the cap on" not in (undisturbed.run_dir / JOURNAL).read_text()
+        assert "the search was finished" in (undisturbed.run_dir / JOURNAL).read_text()
         assert unfailing.searched == [] and told(tmp_path / "run") == before
 
 
@@ -246,7 +251,7 @@ def test_the_clock_of_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
     result = compiled(tmp_path / "run", second, budget)
 
-    assert 100 <= len(first.searched) + len(second.searched) <= 120 + IN_FLIGHT  # these are let finish
+    assert 105 <= len(first.searched) + len(second.searched) <= 110 + IN_FLIGHT  # these are let finish
     facts = json.loads((tmp_path / "run" / RUN).read_text())
     assert facts["seconds"] == pytest.approx(first.now() + second.now(), abs=0.1)
     assert facts["sent"] >= len(first.searched) + result.spent.total_sent.calls
@@ -307,7 +312,7 @@ class TestTheCacheAcrossRuns:
         compiled(tmp_path / "3" / "run", again, **given)
 
         assert not {*first.searched, *first.proved} & {*second.searched, *second.proved}
-        assert shared.spent.total_sent.calls == len(second.searched) + len(second.proved) < 250
+        assert shared.spent.total_sent.calls == len(second.searched) + len(second.proved) < 200
         assert again.searched == again.proved == []
 
     def test_it_changes_neither_what_is_requested_nor_the_artifact(

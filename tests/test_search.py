@@ -203,6 +203,15 @@ def test_a_round_over_budget_is_shortened_from_its_end() -> None:
     assert found.outcome.params == level(7)
 
 
+def test_as_soon_as_a_round_was_told_as_many_calls_must_fit_as_the_next_is_expected_to_take() -> None:
+    selector = Script([Ask(level(6))], [Ask(level(n)) for n in (7, 8, 9)])
+
+    found = searched(selector, calls=20 + 20 + 2 * 20 + 19)
+
+    assert [one.ask.params for one in selector.told[1]] == [level(7), level(8)]
+    assert found.lm.sent == 80
+
+
 def test_a_search_ends_when_not_even_one_candidate_fits_the_budget() -> None:
     found = searched(Forever(lambda number: [Ask(level(5 + number))]), calls=70)
 

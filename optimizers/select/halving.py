@@ -41,7 +41,7 @@ class Halving:
         count, rest = len(self._left), len(self._order) - self._seen
         more = min(rest, max(1, int(self._share(runs) / count)), int(min(runs, rest * count) / count))
         if not more:
-            return End(self._problem.allowance.spent)
+            return End(self._problem.allowance.why_spent)
         rows = tuple(sorted(self._order[self._seen : self._seen + more]))
         self._seen += more
         self._under_way = True
