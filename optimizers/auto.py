@@ -19,12 +19,13 @@ class Auto:
     """Begin with bootstrap-random-search, then go on from the best with whichever method promises most.
 
     Demos carry most of the gain on many tasks, and bootstrap-random-search is the baseline that other methods must beat
-    at equal cost, so it has the first of `parts` equal parts of the budget. By default there are up to four, so many that
-    each pays for eight full evaluations, and two at least: a method that is given too little finds nothing. What it finds says what comes next: methods
-    that read feedback where the metric gives any, and methods that search instructions and demos together otherwise. A
-    method that gained goes on with the next part under another seed; one that did not gives way to the next. No
-    single method wins on all tasks, but a portfolio does; so little is staked on each. The search ends when every method
-    has failed to gain on the best, or the budget is spent. Each choice is told, with the reason, in the run's report.
+    at equal cost, so it has the first of `parts` equal parts of the budget. By default there are two to four, so many
+    that each pays for eight full evaluations: a method that is given too little finds nothing. What the first finds says
+    what comes next: methods that read feedback where the metric gives any, and methods that search instructions and demos
+    together otherwise. A method that gained goes on with the next part under another seed; one that did not gives way to
+    the next. No single method wins on all tasks, but a portfolio does; so little is staked on each. The search ends when
+    every method has failed to gain on the best, or the budget is spent. Each choice is told, with the reason, in the run's
+    report.
     """
 
     parts: int | None = None

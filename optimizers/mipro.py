@@ -57,12 +57,12 @@ class Mipro:
     """Bootstrap demo sets, propose grounded instructions, then search all combinations with a surrogate.
 
     `candidates` (n in the paper) is the number of instructions and of demo sets per predictor; the program as it
-    was is the first of each. Demo sets are tried first as they were drawn, one run's demos for all predictors together, then
-    the surrogate chooses. Trials run on minibatches of 35 where there are more than `minibatch_above` validation rows, and of fewer, down to 20,
-    where the budget pays for few trials; or of `minibatch` where that is given. They run in
-    rounds of `width`, of which `ahead` are under way at once; every `full_every` trials the best is scored on all
-    rows. Without `trials` there are up to twice the paper's: 2 max(2 v log2 n, 1.5 n), with v = two choices per predictor;
-    calls that candidates share are made once, so most of these fit a budget of the paper's size.
+    was is the first of each. Demo sets are tried first as they were drawn, one run's demos for all predictors together,
+    then the surrogate chooses. Trials run on minibatches: of `minibatch` rows where that is given, or else of 35 where
+    there are more than `minibatch_above` validation rows, and of fewer, down to 20, where the budget pays for few trials.
+    They run in rounds of `width`, of which `ahead` are under way at once; every `full_every` trials the best is scored on
+    all rows. Without `trials` there are up to twice the paper's: 2 max(2 v log2 n, 1.5 n), with v = two choices per
+    predictor; calls that candidates share are made once, so most of these fit a budget of the paper's size.
 
     `bootstrapped` and `labeled` bound a demo set, `attempts` is how often a training row is run to find demos. `context`
     are the parts that proposals may show ("mipro:context=program+examples"), `temperature` that of those which are not
@@ -74,7 +74,8 @@ class Mipro:
     kept.
 
     "mipro:style=v2" searches as DSPy's MIPROv2 does, one trial after the other: given the same instructions, demo sets and
-    scores it takes the same decisions (select/v2.py). Of the options above it heeds those that MIPROv2 has, and none of `formats`, `field_descriptions`, `meta`, `surrogate`, `simplify`.
+    scores it takes the same decisions (select/v2.py). Of the options above it heeds those that MIPROv2 has, and none of
+    `formats`, `field_descriptions`, `meta`, `surrogate`, `simplify`.
 
     Departures from the paper: trials run side by side, four share their rows, scores are adjusted for how hard the rows
     are, and the default surrogate is the one that finds more (tests/bench/surrogates.py).
@@ -249,19 +250,22 @@ class _Run:
             for path, shown in demos.items():
                 self._space.add(path, "demos", shown)
         self._batch = self._batch_size()
-        affordable = max(0.0, problem.allowance.left / problem.allowance.for_rows(self._batch))
-        self._first = [self._space.combo("demos", demos) for demos in sets[1:]][: int(min(len(sets), affordable / 2))]
+        most = int(min(len(sets), self._affordable(self._batch) / 2))
+        self._first = [self._space.combo("demos", demos) for demos in sets[1:]][:most]
         problem.ended("demos", successes=len(successes), demo_sets=len(sets))
         return successes
 
     def _batch_size(self) -> int:
         """Return on how many rows a trial runs."""
-        options, allowance, rows = self._options, self._problem.allowance, len(self._problem.val)
+        options, rows = self._options, len(self._problem.val)
         size = min(rows, options.minibatch or MINIBATCH) if rows > options.minibatch_above else rows
-        affordable = allowance.left / allowance.for_rows(size)
-        if options.minibatch is None and affordable < TRIALS_WANTED:
-            return min(size, max(LEAST_BATCH, int(size * affordable / TRIALS_WANTED)))
+        if options.minibatch is None and (trials := self._affordable(size)) < TRIALS_WANTED:
+            return min(size, max(LEAST_BATCH, int(size * trials / TRIALS_WANTED)))
         return size
+
+    def _affordable(self, rows: int) -> float:
+        """Return how many trials on so many rows the allowance pays for."""
+        return max(0.0, self._problem.allowance.left / self._problem.allowance.for_rows(rows))
 
     async def _instructions(
         self, successes: Sequence[Success], settings: Sequence[Setting], summary: Work[str] | None
@@ -290,9 +294,8 @@ class _Run:
                 await one.drop()
         sizes = zip(self._space.choices, self._space.sizes, strict=True)
         new = sum(size - 1 for choice, size in sizes if choice.kind == "instruction")
-        problem.ended(
-            "proposals", asked=self._asked * len(params), new=new
-        )  # the others failed, were refused, or known
+        # those asked for that are not new have failed, were refused, or are known
+        problem.ended("proposals", asked=self._asked * len(params), new=new)
 
     def _describing(self, count: int) -> list[Setting]:
         """Return the settings under which fields are described; the first asks for the likeliest reply."""

@@ -459,7 +459,10 @@ class TestSameRunSameBytes:
 
         made = [
             compiled(
-                tmp_path / str(number) / "run", Script([(4,), (6, 8)]), lm=ScriptedLM(costly(8)), budget=lp.Budget(calls=125)
+                tmp_path / str(number) / "run",
+                Script([(4,), (6, 8)]),
+                lm=ScriptedLM(costly(8)),
+                budget=lp.Budget(calls=125),
             )
             for number in range(3)
         ]  # each row takes level 8 two calls, which nobody could foresee

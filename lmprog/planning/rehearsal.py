@@ -113,9 +113,7 @@ async def _rehearsed(
         if isinstance(event, CandidateScored):
             candidates[event.candidate] = None
         elif isinstance(event, Stopped):
-            cast_.rows_may_be_held_out = (
-                True  # at the end of the last part of a chain, and nobody knows which is the last
-            )
+            cast_.rows_may_be_held_out = True  # once the last part of a chain ends, and any may be the last
             stopped.append(event.reason)
 
     simulated = replace(job, metric=scores.metric(job, splits))

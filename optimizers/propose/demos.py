@@ -47,47 +47,37 @@ async def bootstrap(
     allowance is used (bootstrapping: Khattab et al. 2023, arXiv:2310.03714, sec. 3.4; labels for the teacher are
     DSPy's). Where a cap is reached, what was found until then is returned.
     """
-    rows_left = max(0.0, problem.allowance.left) * SHARE / problem.allowance.calls_per_row
-    waves = _Waves(problem, params, wanted, threshold, rows_left=rows_left, shown=shown)
-    await waves.run(attempts)
+    waves = _Waves(problem, params, threshold, shown)
+    await waves.run(wanted, attempts)
     return waves.successes()
 
 
 class _Waves:
     """Training rows run in waves, and the best run of each so far. A wave is as large as the successes until then say."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        params: Params,
-        wanted: int,
-        threshold: float | None,
-        *,
-        rows_left: float,
-        shown: int,
-    ) -> None:
-        self._problem, self._params, self._wanted, self._threshold = problem, params, wanted, threshold
-        self._rows_left, self._shown = rows_left, shown
+    def __init__(self, problem: Problem, params: Params, threshold: float | None, shown: int) -> None:
+        self._problem, self._params, self._threshold, self._shown = problem, params, threshold, shown
         self._labels = {path: labels_by_row(problem, path) for path in params} if shown else {}
-        self._kinds = (False, True) if any(self._labels.values()) else (False,)
-        """Whether labels are shown, at one attempt after the other."""
         self._order = list(range(len(problem.train)))
         problem.rng("bootstrap").shuffle(self._order)
+        self._rows_left = max(0.0, problem.allowance.left) * SHARE / problem.allowance.calls_per_row
         self._runs: dict[int, Run] = {}
         self._tried = 0
 
-    async def run(self, attempts: int) -> None:
+    async def run(self, wanted: int, attempts: int) -> None:
         """Run waves until there is enough, or nothing more to run or to spend."""
+        kinds = 2 if any(self._labels.values()) else 1
         for sample in range(attempts):
+            labels, warm = bool(sample % kinds), sample >= kinds
             passing = self._passing()
             todo = [index for index in self._order if index not in passing]
-            while todo and self._rows_left >= 1 and (missing := self._wanted - len(self._passing())) > 0:
+            while todo and self._rows_left >= 1 and (missing := wanted - len(self._passing())) > 0:
                 size = int(min(max(WAVE, missing * self._tried / (len(self._passing()) + 1)), self._rows_left))
-                if self._kinds[sample % len(self._kinds)]:
+                if labels:
                     size = min(size, -(-len(self._order) // 2))  # the other half's labels are shown
                 wave, todo = todo[:size], todo[size:]
                 try:
-                    await self._run_wave(wave, sample)
+                    await self._run_wave(self._teacher(wave, labels=labels, warm=warm), wave, sample)
                 except CapReached:
                     return
 
@@ -96,10 +86,10 @@ class _Waves:
         passing = self._passing()
         return [Success(index, _demos_of(self._problem, passing[index])) for index in self._order if index in passing]
 
-    async def _run_wave(self, wave: Sequence[int], sample: int) -> None:
+    async def _run_wave(self, teacher: Params, wave: Sequence[int], sample: int) -> None:
         self._rows_left -= len(wave)
         self._tried += len(wave)
-        teacher, problem = self._teacher(wave, sample), self._problem
+        problem = self._problem
         work = problem.evaluate(teacher, wave, on="train", role="teacher", sample=sample)
         evaluation = await problem.begin(work, calls=problem.allowance.for_rows(len(wave))).result()
         for index, run in zip(wave, evaluation.runs, strict=True):
@@ -107,14 +97,14 @@ class _Waves:
             if run.score.value > (before.score.value if before else 0.0):
                 self._runs[index] = run
 
-    def _teacher(self, wave: Sequence[int], sample: int) -> Params:
-        """Return the params under which these rows run: as they are, then with labels of other rows, then both again, warm."""
-        params, labels = self._params, self._kinds[sample % len(self._kinds)]
+    def _teacher(self, wave: Sequence[int], *, labels: bool, warm: bool) -> Params:
+        """Return the params under which these rows run: as they are, or with labels of other rows as further demos."""
+        params = self._params
         for path, known in self._labels.items() if labels else ():
             others = [demo for row, demo in known.items() if row not in wave]
             rng = self._problem.rng("labels for the teacher", path, wave[0])
             params = params.replace(path, demos=(*params[path].demos, *draw(rng, others, self._shown)))
-        return params if sample < len(self._kinds) else _warm(params)
+        return _warm(params) if warm else params
 
     def _passing(self) -> dict[int, Run]:
         scores = sorted((run.score.value for run in self._runs.values()), reverse=True)
