@@ -79,7 +79,13 @@ class History:
     def nothing_found(self) -> str:
         """Why there was nothing to prove, in words; empty where a candidate took the lead."""
         if len(self.candidates) == 1:
-            return "No other candidate was scored: the search had none to try, or not the budget for one."
+            ended = [str(stage.facts[""]) for stage in self.stages if "" in stage.facts]
+            why = ended[-1] if ended else "the search had none to try"
+            spent = "budget" in why or "cap on" in why
+            advice = (
+                "Give a larger budget, or fewer validation rows" if spent else "Try another optimizer, such as auto"
+            )
+            return f"No other candidate was scored: {why}. {advice}."
         if self.leads and self.candidates[self.leads[-1].candidate].number == 0:
             tried = len(self.candidates) - 1
             whom = (
