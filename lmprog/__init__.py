@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from lmprog.planning.findings import Plan as Plan
     from lmprog.planning.plan import aplan as aplan
     from lmprog.planning.plan import plan as plan
+    from lmprog.report.study import optuna_study as optuna_study
     from lmprog.retrieval import BM25 as BM25
     from lmprog.retrieval import Retriever as Retriever
 else:
@@ -74,6 +75,7 @@ else:
         "Plan": "lmprog.planning.findings",
         "aplan": "lmprog.planning.plan",
         "plan": "lmprog.planning.plan",
+        "optuna_study": "lmprog.report.study",
         "BM25": "lmprog.retrieval",
         "Retriever": "lmprog.retrieval",
     }

@@ -1,0 +1,88 @@
+"""A search as an Optuna study: one trial a candidate, in a storage that other programs read."""
+
+from pathlib import Path
+
+import optuna
+import pytest
+
+import lmprog as lp
+from lmprog.metrics import exact_match
+from lmprog.optimizer import Outcome, Problem
+from lmprog.optimizers.select.full import Full
+from lmprog.params import Demo
+from lmprog.search import Ask, search
+from lmprog.testing import Answer, Asked, ScriptedLM
+
+DEMO = Demo(inputs={"question": "1"}, outputs={"answer": "1"})
+
+
+class Reply(lp.Signature):
+    """Guess."""
+
+    question: str = lp.InputField()
+    answer: str = lp.OutputField()
+
+
+def reply(asked: Asked) -> Answer:
+    number = int(asked.inputs["question"])
+    return {"answer": str(number) if number % 4 < 1 + asked.instruction.count("well") + len(asked.demos) else "?"}
+
+
+class Tries:
+    """One wording in full, one with a demo on six rows alone."""
+
+    async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+        (path,) = params
+        worded = params.replace(path, instruction="Guess well.")
+        both = worded.replace(path, demos=(DEMO,))
+        asks = [Ask(worded, origin="a wording"), Ask(both, (0, 1, 2, 3, 4, 5), origin="and a demo")]
+        return await search(problem, params, Full(asks), finalists=0)
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [{"question": str(number), "answer": str(number)} for number in range(80)]
+    made = lp.compile(
+        lp.Predict(Reply), train=rows[:10], val=rows[10:30], holdout=rows[30:], metric=exact_match("answer"),
+        optimizer=Tries(), lm=ScriptedLM(reply), run_dir=tmp_path_factory.mktemp("runs") / "guess",
+    )  # fmt: skip
+    return made.run_dir
+
+
+def test_each_candidate_is_a_trial_and_its_choices_are_numbered_as_they_came_up(run_dir: Path) -> None:
+    study = lp.optuna_study(run_dir)
+
+    before, worded, both = study.trials
+    assert study.study_name == "guess"
+    assert [one.params for one in study.trials] == [
+        {"predict.instruction": 0, "predict.demos": 0}, {"predict.instruction": 1, "predict.demos": 0}, {"predict.instruction": 1, "predict.demos": 1},
+    ]  # fmt: skip
+    assert (before.value, worded.value) == (0.25, 0.5)
+    assert study.best_trial.number == 1
+    assert (worded.user_attrs["origin"], worded.user_attrs["predict.instruction"]) == ("a wording", "Guess well.")
+    assert both.user_attrs["predict.demos"] == 1
+
+
+def test_a_candidate_without_a_full_score_is_pruned_at_its_rows(run_dir: Path) -> None:
+    both = lp.optuna_study(run_dir).trials[2]
+
+    assert both.state == optuna.trial.TrialState.PRUNED
+    assert both.intermediate_values == {6: pytest.approx(4 / 6)}
+    assert both.user_attrs["rows"] == 6
+
+
+def test_a_storage_keeps_it_under_a_name_that_is_not_taken(run_dir: Path, tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    made = lp.optuna_study(run_dir, storage)
+
+    with pytest.raises(lp.InputError, match="the storage has a study 'guess' already: give another name"):
+        lp.optuna_study(run_dir, storage)
+
+    lp.optuna_study(run_dir, storage, name="again")
+    read = optuna.load_study(storage=storage, study_name="again")
+    assert [trial.params for trial in read.trials] == [trial.params for trial in made.trials]
+
+
+def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(lp.InputError, match="holds no scored candidate: give the run_dir of a compile"):
+        lp.optuna_study(tmp_path)
