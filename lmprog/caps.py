@@ -74,7 +74,7 @@ class Caps:
         self._longest = self._longest_taken = 1.0
         self._factor = 1.0
         self._timed_from = (0.0, 0)
-        """Seconds and calls sent when the search began."""
+        """Seconds and calls begun when the search began."""
         ledger.budget = self._budget
 
     def plan(self, row: Taken, probed: int) -> None:
@@ -88,7 +88,8 @@ class Caps:
         if self._size is not None:
             self.calls = estimate(self._size, predictors=len(self._params), calls_per_row=row.calls, **self._rows).total
         self._check(row, probed)
-        self._timed_from = (self._ledger.seconds, self._ledger.sent.calls)
+        self._timed_from = (self._ledger.seconds, self._ledger.begun)
+        self._ledger.kept_s = self._kept_s
         self._keep()
         self._ledger.planned = self._ledger.budget
 
@@ -110,14 +111,13 @@ class Caps:
 
     def free(self) -> None:
         """Let the certificate have what was kept back."""
+        self._ledger.kept_s = float
         self._ledger.budget = self._ledger.planned = replace(self._budget, calls=self.calls)
 
     async def evaluated(self, what: str, params: Params, work: Coroutine[Any, Any, Evaluation]) -> Evaluation:
         """Run params that may win, and keep back what it takes to prove them."""
         if self._budget.tokens is None and self._budget.usd is None:
-            evaluation = await self._cuts.within(what, work)
-            self._keep()  # of the cap in seconds
-            return evaluation
+            return await self._cuts.within(what, work)
         length = self.length(params)
         self._longest = max(self._longest, length)
         self._keep()
@@ -164,13 +164,13 @@ class Caps:
             calls=self.searchable,
             tokens=None if whole.tokens is None else max(1, math.floor(whole.tokens - tokens)),
             usd=None if whole.usd is None else max(1e-12, whole.usd - usd),
-            seconds=None if whole.seconds is None else max(1e-3, whole.seconds - self._kept_s(whole.seconds)),
+            seconds=whole.seconds,
         )
 
-    def _kept_s(self, seconds: float) -> float:
+    def _kept_s(self) -> float:
         """Return the part of the cap in seconds that the certificate is expected to take: its calls, as fast as until now."""
-        began, before = self._timed_from
-        calls = self._ledger.sent.calls - before
+        (began, before), seconds = self._timed_from, self._budget.seconds or 0.0
+        calls = self._ledger.begun - before
         if calls < TIMED_CALLS:
             return LAST * seconds
         return max(LAST_AT_LEAST * seconds, SLOWER * self.reserved * (self._ledger.seconds - began) / calls)

@@ -24,7 +24,7 @@ from lmprog.lint import secrets_of
 from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
-from lmprog.lm.ledger import Budget, Ledger, Role, Spent
+from lmprog.lm.ledger import ROLES, Budget, Ledger, Role, Spent
 from lmprog.lm.limit import Slots
 from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
@@ -170,7 +170,7 @@ class Compiling(Generic[M]):
         self.baseline = params_of(job.program)
         self.ledger = ledger
         facts = run_dir.facts()
-        self.before = Clock(facts.get("seconds", 0.0), facts.get("sent", 0), facts.get("usd", 0.0))
+        self.before = Clock(facts.get("seconds", 0.0), facts.get("sent", 0), facts.get("usd", {}))
         self.ledger.prices = prices()
         self.ledger.resume(self.before.seconds)
         cuts = Cuts(facts.get("cuts", {}), lambda noted: run_dir.note(cuts=noted))
@@ -222,9 +222,14 @@ class Compiling(Generic[M]):
 
     def _note_spent(self) -> Clock:
         """Note what the run has taken so far, all its processes together: the next one goes on from there."""
-        sent = self.ledger.sent
-        clock = Clock(self.ledger.seconds, self.before.sent + sent.calls, self.before.usd + sent.usd)
-        self.run_dir.note(seconds=clock.seconds, sent=clock.sent, usd=clock.usd)
+        before, sent = self.before, self.ledger.sent_by_role
+        usd = {str(role): before.usd_by_role.get(role, 0.0) + sent[role].usd for role in ROLES}
+        clock = Clock(
+            self.ledger.seconds,
+            before.sent + self.ledger.sent.calls,
+            {role: cost for role, cost in usd.items() if cost},
+        )
+        self.run_dir.note(seconds=clock.seconds, sent=clock.sent, usd=clock.usd_by_role)
         return clock
 
     def _problem(self, lms: Mapping[Role, LM], calls_per_row: float, emit: Listener) -> Problem:

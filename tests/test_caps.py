@@ -365,9 +365,11 @@ class TestWhatIsKeptForTheProof:
         caps, ledger = self.planned(lp.Budget(calls=1000, tokens=100_000, usd=200.0, seconds=60.0))
 
         assert (caps.calls, caps.reserved, caps.searchable) == (1000, 200, 800)
-        assert ledger.budget == lp.Budget(calls=800, tokens=100_000 - 20_000 - 712, usd=150.0, seconds=45.0)
+        assert ledger.budget == lp.Budget(calls=800, tokens=100_000 - 20_000 - 712, usd=150.0, seconds=60.0)
+        assert ledger.kept_s() == 15.0
         caps.free()
         assert ledger.budget == lp.Budget(calls=1000, tokens=100_000, usd=200.0, seconds=60.0)
+        assert ledger.kept_s() == 0.0
 
     @pytest.mark.parametrize(("each_s", "kept_s"), [(0.01, 12.0), (0.2, 60.0)])
     def test_of_seconds_as_many_are_kept_as_the_proof_takes_at_the_pace_until_now(
@@ -378,7 +380,7 @@ class TestWhatIsKeptForTheProof:
         rows = {"train": 10, "val": 20, "holdout": 40}
         caps = Caps(ledger, lp.Budget(seconds=120.0), lp.params_of(TwoSteps()), rows, cuts)
         caps.plan(Taken(2.0, 200.0, 0.5, {"recall": 1.0, "solve": 1.0}), 4)
-        assert ledger.budget.seconds == 90.0
+        assert ledger.left_s == 90.0
 
         async def timed() -> Evaluation:
             for number in range(50):
@@ -389,7 +391,8 @@ class TestWhatIsKeptForTheProof:
 
         asyncio.run(caps.evaluated("timed", lp.params_of(TwoSteps()), timed()))
 
-        assert ledger.budget.seconds == pytest.approx(120.0 - kept_s)  # 200 calls, and half of them more
+        assert ledger.kept_s() == pytest.approx(kept_s)  # 200 calls, and half of them more
+        assert ledger.left_s == pytest.approx(120.0 - kept_s - 50 * each_s)
 
     def test_for_longer_prompts_more_is_kept_as_soon_as_they_are_tried(self) -> None:
         caps, ledger = self.planned(lp.Budget(tokens=100_000))

@@ -236,10 +236,16 @@ class TestWhatItSpends:
 
         assert {path.name for path in (tmp_path / "run").iterdir()} == {CALLS, LOCK, RUN, "timings.json"}
 
-    def test_a_finished_run_costs_nothing(self, tmp_path: Path) -> None:
+    def test_of_a_finished_run_there_is_nothing_to_plan_and_nothing_is_sent(self, tmp_path: Path) -> None:
         lp.compile(Asking(), **given(tmp_path))
+        lm = ScriptedLM(script(improvable))
 
-        assert "This run is finished" in str(planned(tmp_path))
+        with pytest.raises(
+            lp.RunDirError, match=r"run is finished: to compile returns its result and costs nothing\. To plan"
+        ):
+            planned(tmp_path, lm=lm)
+
+        assert lm.sent == 0
 
 
 class TestAdvice:

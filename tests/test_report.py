@@ -229,7 +229,7 @@ def test_every_picture_says_in_words_what_it_shows(searched: Facts) -> None:
 
 
 def test_a_page_needs_nothing_from_outside_itself(searched: Facts) -> None:
-    html = render(searched, Clock(1.0, 2, 0.5))
+    html = render(searched, Clock(1.0, 2, {"task": 0.5}))
     page = Page(html)
 
     assert not {"script", "link", "img", "iframe", "object", "use"} & set(page.tags)
@@ -246,7 +246,7 @@ def test_equal_facts_give_equal_pages(searched: Facts) -> None:
 
 
 def test_what_depends_on_the_clock_is_shown_only_with_a_clock() -> None:
-    without, having = Page(render(facts())).text, Page(render(facts(), Clock(412.345, 2663, 0.0831))).text
+    without, having = Page(render(facts())).text, Page(render(facts(), Clock(412.345, 2663, {"task": 0.0831}))).text
 
     assert "412.3" in having and "2,663" in having and "$0.0831" in having
     assert not re.search(r"seconds|USD|calls sent|\$", without)
@@ -268,7 +268,7 @@ def page_full_of(text: str) -> Page:
     proof = replace(proof, failed={"baseline": 1, "compiled": 0})
     failed: dict[Shipped, dict[int, str]] = {"baseline": {3: text}}
     known = facts(before, after, events, title=text, proof=proof, stopped=text, failures=failed)
-    return Page(render(known, Clock(1.0, 2, 0.5, {text: 0.5})))
+    return Page(render(known, Clock(1.0, 2, {text: 0.5})))
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -639,7 +639,7 @@ def test_whole_prompts_are_shown_as_the_lm_gets_them() -> None:
 
 
 def test_cost_by_role_has_dollars_where_they_are_known() -> None:
-    text = Page(render(facts(), Clock(1.0, 2, 1.25, {"task": 1.2, "proposer": 0.05}))).text
+    text = Page(render(facts(), Clock(1.0, 2, {"task": 1.2, "proposer": 0.05}))).text
 
     assert "rolerequested callssharetokensUSD" in text
     assert "task1,200 99%345,678$1.20" in text
@@ -672,7 +672,7 @@ def test_the_head_says_what_gain_the_rows_could_have_shown() -> None:
 def test_a_real_search_of_any_optimizer_gives_a_whole_page(spec: str) -> None:
     known = searched_with(spec)
 
-    page = Page(render(known, Clock(1.0, 2, 0.5)))
+    page = Page(render(known, Clock(1.0, 2, {"task": 0.5})))
 
     history = History.read(known.events)
     assert len(history.candidates) > 1

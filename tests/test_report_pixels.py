@@ -78,7 +78,7 @@ def many() -> Facts:
 
 @pytest.mark.parametrize("made", [many, unbroken])
 def test_the_page_fits_the_screen_folded_and_unfolded(made: Callable[[], Facts], tmp_path: Path) -> None:
-    found = measured(render(made(), Clock(412.3, 2663, 0.0831, {"task": 0.08})), tmp_path)
+    found = measured(render(made(), Clock(412.3, 2663, {"task": 0.08, "proposer": 0.0031})), tmp_path)
 
     assert [(one["width"], one["open"]) for one in found] == [
         (width, open) for width in WIDTHS for open in (False, True)

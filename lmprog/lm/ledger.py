@@ -138,6 +138,8 @@ class Ledger:
         self.largest = Amount()
         """The most that any one attempt was expected to cost, in tokens and in USD."""
         self._sent = {role: _Tally() for role in ROLES}
+        self.kept_s: Callable[[], float] = float
+        """How many of the seconds no attempt may begin in, as is known by now; 0 by default."""
         self._charged, self._held = _Tally(), _Tally()
         self._open: set[Reservation] = set()
         self._turn, self._settled, self._queued = asyncio.Lock(), asyncio.Event(), 0
@@ -177,7 +179,17 @@ class Ledger:
     @property
     def sent(self) -> Amount:
         """What the attempts that this process made and that have ended have cost."""
-        return _total([tally.amount() for tally in self._sent.values()])
+        return _total(self.sent_by_role.values())
+
+    @property
+    def begun(self) -> int:
+        """How many attempts this process has made, those in flight among them."""
+        return sum(tally.calls for tally in self._sent.values()) + len(self._open)
+
+    @property
+    def sent_by_role(self) -> dict[Role, Amount]:
+        """The same, by role."""
+        return {role: self._sent[role].amount() for role in ROLES}
 
     @property
     def seconds(self) -> float:
@@ -187,7 +199,7 @@ class Ledger:
     @property
     def left_s(self) -> float:
         """Seconds until the cap in seconds; infinite without one."""
-        return math.inf if self.budget.seconds is None else self.budget.seconds - self.seconds
+        return math.inf if self.budget.seconds is None else self.budget.seconds - self.kept_s() - self.seconds
 
     @property
     def spent(self) -> Spent:
@@ -325,8 +337,8 @@ class Ledger:
     def _fits(self, needed: Amount) -> bool:
         """Tell whether an attempt fits now; False when it may fit later, CapReached when it never will."""
         budget, charged, held = self.budget, self._charged, self._held
-        if budget.seconds is not None and self.seconds >= budget.seconds:
-            raise self._reached("seconds", budget.seconds, self.seconds, 0)
+        if budget.seconds is not None and self.left_s <= 0:
+            raise self._reached("seconds", budget.seconds - self.kept_s(), self.seconds, 0)
         if budget.calls is not None and charged.calls + held.calls + needed.calls > budget.calls:
             raise self._reached("calls", budget.calls, charged.calls + held.calls, needed.calls)
         if budget.tokens is not None and charged.tokens + needed.tokens > budget.tokens:

@@ -62,8 +62,6 @@ class Plan:
     """Holdout rows, or groups of them, that stand or fall by themselves."""
     stopped: str
     """Why the search is expected to end."""
-    finished: bool
-    """Whether the run is finished already, so that to compile costs nothing."""
 
     @property
     def advice(self) -> tuple[str, ...]:
@@ -111,8 +109,6 @@ class Plan:
 
 
 def _cost(plan: Plan) -> str:
-    if plan.finished:
-        return "This run is finished: to compile returns its result and costs nothing."
     of = f" of a budget of {plan.budget:,}" if plan.budget else ""
     time = "" if plan.seconds is None else f", in about {_duration(plan.seconds)}"
     done = f"; {plan.recorded:,} of the calls are answered by now" if plan.recorded else ""

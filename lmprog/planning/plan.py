@@ -11,7 +11,7 @@ from lmprog.budget import Size
 from lmprog.certificate import Gate
 from lmprog.compiler import PROBE_OUTAGE_S
 from lmprog.data import LEAST_HOLDOUT, Splits, row_key
-from lmprog.errors import without_rows
+from lmprog.errors import RunDirError, without_rows
 from lmprog.evaluation import Run
 from lmprog.job import Job, check, clients_of, run_path, settings_of, splits_of
 from lmprog.lm import prices, shared_log
@@ -48,6 +48,11 @@ async def _made(job: Job[M]) -> Plan:
         RunDir.opened(run_path(job, settings), settings) as run_dir,
         CallLog(run_dir.path / CALLS, alone=True) as log,
     ):
+        if run_dir.facts().get("finished"):
+            raise RunDirError(
+                f"the run in {run_dir.path} is finished: to compile returns its result and costs nothing. To plan another run "
+                f"give another run_dir."
+            )
         recording = Recording.read(run_dir.path / TIMINGS)
         ledger, slots = Ledger(prices=prices()), Slots(job.concurrency)
         try:
@@ -63,7 +68,7 @@ async def _made(job: Job[M]) -> Plan:
             rehearsal = await rehearse(job, optimizer, clients, splits, stage)
         finally:
             recording.write(run_dir.path / TIMINGS)
-        return _plan(job, splits, probed, rehearsal, ledger, finished=bool(run_dir.facts().get("finished")))
+        return _plan(job, splits, probed, rehearsal, ledger)
 
 
 def plan(
@@ -138,7 +143,7 @@ def optimism(candidates: int, *, discordant: float, rows: int) -> float:
     return greatest * math.sqrt(discordant / 2 / rows)
 
 
-def _plan(job: Job[M], splits: Splits, probed: Probed, rehearsal: Rehearsal, ledger: Ledger, *, finished: bool) -> Plan:
+def _plan(job: Job[M], splits: Splits, probed: Probed, rehearsal: Rehearsal, ledger: Ledger) -> Plan:
     pairs = [
         (was.score.value, now.score.value)
         for runs in probed.others.values()
@@ -171,5 +176,4 @@ def _plan(job: Job[M], splits: Splits, probed: Probed, rehearsal: Rehearsal, led
         resolvable=resolvable(discordant=discordant, rows=units) if len(splits.holdout) >= LEAST_HOLDOUT else None,
         units=units,
         stopped=rehearsal.stopped,
-        finished=finished,
     )

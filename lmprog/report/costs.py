@@ -52,7 +52,7 @@ def dollars(usd: float) -> str:
 
 def _line(name: str, calls: int, tokens: int, total: int, usd: Mapping[str, float], role: str) -> Sequence[str]:
     share = calls / total if total else 0.0
-    money = [dollars(usd[role]) if role in usd else "not known"] if usd else []
+    money = [dollars(usd.get(role, 0.0))] if usd else []
     return name, f"{calls:,}", join(bar(share), f" {share:.0%}"), f"{tokens:,}", *money
 
 

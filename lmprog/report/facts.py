@@ -1,5 +1,6 @@
 """What a report page is made from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,10 @@ class Clock:
     seconds: float
     sent: int
     """Calls that went over the network."""
-    usd: float
     usd_by_role: Mapping[str, float] = field(default_factory=dict[str, float])
-    """Where it is known."""
+    """Of roles whose calls cost something."""
+
+    @property
+    def usd(self) -> float:
+        """Of all roles."""
+        return math.fsum(self.usd_by_role.values())
