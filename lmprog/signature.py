@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar, cast, dataclass_transform, g
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
 
-from lmprog.errors import InputError, OutputError, SignatureError
+from lmprog.errors import InputError, LmprogError, OutputError, SignatureError
 from lmprog.params import Demo
 from lmprog.request import canonical_json
 
@@ -183,6 +183,24 @@ def check_demo(signature: type[Signature], demo: Demo) -> Demo:
         inputs=_check_values(signature, fields.inputs, demo.inputs),
         outputs=_check_values(signature, fields.outputs, demo.outputs),
     )
+
+
+def demo_of(signature: type[Signature], inputs: Mapping[str, object], outputs: Mapping[str, object]) -> Demo:
+    """Return the demo that a call's values give."""
+    return Demo(inputs=encode(signature, inputs), outputs=encode(signature, outputs))
+
+
+def labeled_demo(signature: type[Signature], values: Mapping[str, object]) -> Demo | None:
+    """Return the demo that a row's values give, where they name an input and every output (`reasoning` apart) and fit; or None."""
+    fields = fields_of(signature)
+    needed = [name for name in fields.outputs if name != REASONING]
+    inputs = {name: values[name] for name in fields.inputs if name in values}
+    if not inputs or not all(name in values for name in needed):
+        return None
+    try:
+        return check_demo(signature, Demo(inputs=inputs, outputs={name: values[name] for name in needed}))
+    except LmprogError:
+        return None  # a label of another type than the output, such as a list of accepted answers
 
 
 _reasoned: dict[type[Signature], type[Signature]] = {}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from lmprog import loop
@@ -10,7 +11,7 @@ from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
 from lmprog.compiler import distinct_rows
 from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fields_in
-from lmprog.errors import CapReached, DataError, LmprogError
+from lmprog.errors import CapReached, DataError
 from lmprog.evaluation import Evaluation, Room, Run, run_rows
 from lmprog.job import Job
 from lmprog.lm.ledger import Amount, Budget, Ledger, Role
@@ -18,7 +19,7 @@ from lmprog.metrics import Score
 from lmprog.module import M, check_params, params_of, predictors
 from lmprog.params import Demo, Params
 from lmprog.request import LM
-from lmprog.signature import REASONING, check_demo, encode, fields_of
+from lmprog.signature import demo_of, fields_of, labeled_demo
 
 ROWS = 24
 """Validation rows run under each prompt; the same under the program as it is, which every search runs first."""
@@ -146,24 +147,14 @@ def _others(job: Job[M], params: Params, splits: Splits, learned: Runs) -> dict[
 
 def _demos(job: Job[M], path: str, splits: Splits, learned: Runs) -> tuple[Demo, ...]:
     """Return demos from the best runs on training rows, or else from labels."""
-    predictor, found = predictors(job.program)[path], list[Demo]()
+    signature, found = predictors(job.program)[path].signature, list[Demo]()
     for run in sorted(learned, key=lambda run: -run.score.value):
         steps = [step for step in run.trace if step.predictor == path and step.error is None]
         if run.score.value > 0 and steps:
-            inputs, outputs = (encode(predictor.signature, side) for side in (steps[0].inputs, steps[0].outputs))
-            found.append(Demo(inputs=inputs, outputs=outputs))
-    for row in splits.train:
-        if len(found) >= DEMOS:
-            break
-        values, fields = fields_in(row), fields_of(predictor.signature)
-        sides = [[name for name in side if name != REASONING] for side in (fields.inputs, fields.outputs)]
-        if all(name in values for side in sides for name in side):
-            inputs, outputs = ({name: values[name] for name in side} for side in sides)
-            try:
-                found.append(check_demo(predictor.signature, Demo(inputs=inputs, outputs=outputs)))
-            except LmprogError:
-                continue  # a label of another type than the output
-    return tuple(found[:DEMOS])
+            found.append(demo_of(signature, steps[0].inputs, steps[0].outputs))
+    labels = (labeled_demo(signature, fields_in(row)) for row in splits.train)
+    whole = (demo for demo in labels if demo is not None and demo.inputs.keys() == fields_of(signature).inputs.keys())
+    return tuple(islice(chain(found, whole), DEMOS))
 
 
 def _named(fields: Mapping[str, object]) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lmprog.data import fields_in
-from lmprog.errors import CapReached, LmprogError
+from lmprog.errors import CapReached
 from lmprog.evaluation import Run
 from lmprog.module import predictors
 from lmprog.optimizer import Problem
 from lmprog.params import Demo, Params
-from lmprog.signature import REASONING, check_demo, encode, fields_of
+from lmprog.signature import demo_of, fields_of, labeled_demo
 
 DemoSets = Mapping[str, tuple[Demo, ...]]
 """One demo set for every predictor, by path."""
@@ -122,20 +122,9 @@ def labeled(problem: Problem, path: str) -> list[Demo]:
 
 def labels_by_row(problem: Problem, path: str) -> dict[int, Demo]:
     """Return what `labeled` does, by the row's place."""
-    predictor = predictors(problem.program)[path]
-    fields = fields_of(predictor.signature)
-    needed = [name for name in fields.outputs if name != REASONING]
-    demos: dict[int, Demo] = {}
-    for place, row in enumerate(problem.train):
-        values = fields_in(row)
-        inputs = {name: values[name] for name in fields.inputs if name in values}
-        if inputs and all(name in values for name in needed):
-            demo = Demo(inputs=inputs, outputs={name: values[name] for name in needed})
-            try:
-                demos[place] = check_demo(predictor.signature, demo)
-            except LmprogError:
-                continue  # a label of another type than the output, such as a list of accepted answers
-    return demos
+    signature = predictors(problem.program)[path].signature
+    found = {place: labeled_demo(signature, fields_in(row)) for place, row in enumerate(problem.train)}
+    return {place: demo for place, demo in found.items() if demo is not None}
 
 
 def sets_of(
@@ -235,6 +224,5 @@ def _demos_of(problem: Problem, run: Run) -> dict[str, tuple[Demo, ...]]:
     for step in run.trace:
         predictor = named.get(step.predictor)
         if predictor is not None and step.error is None:
-            inputs, outputs = encode(predictor.signature, step.inputs), encode(predictor.signature, step.outputs)
-            found.setdefault(step.predictor, []).append(Demo(inputs=inputs, outputs=outputs))
+            found.setdefault(step.predictor, []).append(demo_of(predictor.signature, step.inputs, step.outputs))
     return {path: tuple(sorted(demos, key=lambda demo: demo.model_dump_json())) for path, demos in found.items()}
