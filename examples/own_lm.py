@@ -15,8 +15,11 @@ class Parrot:
 
     async def __call__(self, request: lp.Request, /) -> lp.Response:
         """Answer in the layout that the request asks for; `schema` names the outputs."""
-        outputs = json.loads(request.schema or "{}")["properties"]
-        return lp.Response(reply(dict.fromkeys(outputs, request.messages[-1].text), request))
+        said = request.messages[-1].text
+        if request.schema is None:
+            return lp.Response(said)
+        outputs = json.loads(request.schema)["properties"]
+        return lp.Response(reply(dict.fromkeys(outputs, said), request))
 
 
 # [end]

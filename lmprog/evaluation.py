@@ -46,6 +46,8 @@ MOSTLY = 0.5
 ROWS_A_CALL = 2
 """Rows at once for each call that may be in flight: while one row reads its reply, the call of another takes the slot."""
 
+WAITING = 512
+"""Rows of an evaluation that wait for a place at once, at least: so the rows of an earlier evaluation go before those of a later."""
 OBJECTS_IN_FLIGHT = 20_000
 """After how many new objects, net of those freed, Python looks for garbage while rows run."""
 
@@ -159,7 +161,7 @@ async def run_rows(
     try:
         with _garbage.seldom_looked_for():
             runs = await loop.gather(
-                (_in_room(room, partial(run, surroundings, row)) for row in rows), at_once=room.size
+                (_in_room(room, partial(run, surroundings, row)) for row in rows), at_once=max(room.size, WAITING)
             )
         return Evaluation(tuple(runs))
     finally:

@@ -16,7 +16,7 @@ from typing import Literal, NoReturn, TextIO
 import typer
 
 from lmprog.errors import CapReached, LMError, LmprogError, MetricError, OutputError
-from lmprog.loop import DEBUG
+from lmprog.loop import DEBUG, users_part
 from lmprog.secrets import redact, redact_code
 
 Exit = Literal[0, 1, 2, 3, 4, 5, 130]
@@ -54,7 +54,8 @@ def failed(error: BaseException, *, as_json: bool) -> Exit:
     code, kind, text = _told(error)
     notes = [str(note) for note in getattr(error, "__notes__", [])]
     if _is_bug(error) or os.environ.get(DEBUG):
-        print(redact_code("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+        lines = traceback.format_exception(type(error), error, users_part(error.__traceback__))
+        print(redact_code("".join(lines)), end="", file=sys.stderr)
     if not _is_bug(error) and (notes or not isinstance(error, BrokenPipeError)):
         print(
             " ".join([text, *notes]) if code == INTERRUPTED else "\n".join([f"error: {text}", *notes]), file=sys.stderr

@@ -480,6 +480,24 @@ class _Crowd(Generic[T]):
             self.over.set_result(None)
 
 
+def users_part(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback from the first frame on that is neither lmprog's nor of what calls it; all where there is none such.
+
+    All of it where LMPROG_DEBUG is set.
+    """
+    first, inside = trace, False
+    while first is not None and not os.environ.get(DEBUG):
+        internal = first.tb_frame.f_code.co_filename.startswith(_INTERNAL)
+        if inside and not internal and not _of_a_library(first):
+            return first
+        first, inside = first.tb_next, inside or internal
+    return trace
+
+
+def _of_a_library(trace: TracebackType) -> bool:
+    return trace.tb_frame.f_globals.get("__name__", "").partition(".")[0] in ("asyncio", "typer", "click", "concurrent")
+
+
 def _users_frames(trace: TracebackType | None) -> TracebackType | None:
     kept: list[TracebackType] = []
     while trace is not None:

@@ -9,7 +9,7 @@ from inspect import isawaitable
 from types import CoroutineType
 from typing import Literal, NamedTuple, Protocol, cast
 
-from lmprog.errors import CapabilityError, LMError
+from lmprog.errors import CapabilityError, LMError, LmprogError, UnavailableError
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -130,7 +130,24 @@ class LM(Protocol):
 
 
 async def answer(lm: LM, request: Request) -> Response:
-    """Ask an LM that may be the user's own: LMError where it gives something else than a Response."""
+    """Ask an LM that may be the user's own: LMError where it gives something else than a Response, or raises an error of its own.
+
+    What it raises where it cannot be reached (a ConnectionError, a TimeoutError, any OSError that names no file) becomes an
+    UnavailableError, which is waited out.
+    """
+    try:
+        return await _answered(lm, request)
+    except LmprogError:
+        raise
+    except Exception as error:
+        raised = f"the LM {lm.name} raised {type(error).__name__}"
+        if isinstance(error, OSError) and error.filename is None:
+            raise UnavailableError(f"{raised}: {error}") from error
+        what = f"{raised}: {error}. What it answered before is kept. It should raise lp.UnavailableError where to try again helps."
+        raise LMError(what, unshown=f"{raised}.") from error
+
+
+async def _answered(lm: LM, request: Request) -> Response:
     given = cast("object", lm(request))
     if not isinstance(given, CoroutineType) and not isawaitable(given):
         raise LMError(

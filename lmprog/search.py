@@ -222,7 +222,7 @@ async def _rounds(state: _State, selector: Selector, patience: int | None, ahead
         if not stopped and waiting is None and len(state.under_way) < ahead:
             wishes = await _asked(state, selector)
             if isinstance(wishes, End) or not wishes:
-                waiting, stopped = None, wishes.reason if isinstance(wishes, End) else "the search was finished"
+                waiting, stopped = None, wishes.reason if isinstance(wishes, End) else _finished(state)
             else:
                 number += 1
                 waiting = _Round(number, wishes, state.problem)
@@ -247,6 +247,13 @@ def _stopped(state: _State, patience: int | None) -> str:
     if patience is not None and state.since_gain >= patience:
         return f"{patience} rounds brought no gain"
     return ""
+
+
+def _finished(state: _State) -> str:
+    """Return why a selector has no wish: where nothing was scored and hardly a full score is left, for want of calls."""
+    allowance = state.problem.allowance
+    short = len(state.candidates) == 1 and allowance.left < 2 * allowance.for_rows(state.table.rows)
+    return allowance.why_spent if short else "the search was finished"
 
 
 async def _asked(state: _State, selector: Selector) -> Sequence[Ask] | End:

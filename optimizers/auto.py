@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lmprog.errors import CapReached
+from lmprog.events import CandidateScored, Event
 from lmprog.optimizer import Outcome, Problem, named, require, searched
 from lmprog.params import Params
 
@@ -65,6 +66,8 @@ class _Stakes:
         self._played: list[tuple[str, float]] = []
         """Methods in the order in which they were played, and what each gained on the best before it."""
         self._feedback = False
+        self._scored = 0
+        """Candidates that the first method scored."""
         self.best: Outcome | None = None
 
     @property
@@ -86,13 +89,13 @@ class _Stakes:
             return _Choice(last, f"its last part gained {100 * gain:.1f} points on validation")
         failed = self._failed_since_gain()
         untried = (choice for choice in self._choices() if choice.method not in failed)
-        return next(untried, _Choice("", f"{', '.join(failed)} found nothing better"))
+        return next(untried, _Choice("", f"{', '.join(failed)} found nothing better than the best until then"))
 
     async def play(self, method: str) -> None:
         """Give a method its part of what is left, from the best so far."""
         problem, before = self._problem, self.best
         allowance = problem.allowance.part(self._parts - len(self._played))
-        part = replace(problem, allowance=allowance, seed=problem.seed + len(self._played))
+        part = replace(problem, allowance=allowance, seed=problem.seed + len(self._played), emit=self._hear)
         try:
             found = await searched(named(method), part, before.params if before else self._params)
         except CapReached:
@@ -113,8 +116,10 @@ class _Stakes:
         _, gain = self._played[0]
         if gain > 0:
             demos = f"demos gained {100 * gain:.1f} points, so instructions are searched together with demos"
-        else:
+        elif self._scored:
             demos = "demos alone gained nothing, so wordings are tried together with demos"
+        else:
+            demos = "its part paid for scoring no demo set, so the next searches demos and instructions together"
         joint = _Choice("mipro", demos)
         feedback = _Choice("gepa", "the metric says what was wrong, and gepa reads it")
         traces = _Choice("gepa", "joint search did not gain, so instructions are rewritten from what failed")
@@ -127,6 +132,12 @@ class _Stakes:
         for method, gain in self._played:
             failed = [] if gain > 0 else [*failed, method]
         return failed
+
+    def _hear(self, event: Event) -> None:
+        """Count what the first method scores, the program as it was apart."""
+        if self.best is None and isinstance(event, CandidateScored) and event.candidate != self._params.fingerprint:
+            self._scored += 1
+        self._problem.emit(event)
 
     async def _look(self, params: Params) -> None:
         """See whether the metric gives feedback, on rows that the first method has run: they cost no call."""

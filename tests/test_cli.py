@@ -299,6 +299,7 @@ def test_an_exception_in_the_task_s_own_code_shows_its_traceback(
     assert code == 1
     assert "Traceback" in err
     assert err.splitlines()[-1] == "KeyError: 'rows'"
+    assert re.findall(r'File ".*/(.*)", line', err) == ["qa.py"]
 
 
 def test_a_cap_that_is_hit_before_any_certificate_has_its_exit_code(

@@ -556,7 +556,7 @@ def failing(error: Exception) -> ScriptedLM:
         (lp.UnavailableError("down"), 503, "lm_unavailable", 2),
         (lp.AuthError("no such key"), 502, "lm_key_refused", 1),
         (lp.LMError("broken"), 502, "lm_error", 1),
-        (ValueError("a bug"), 500, "server_error", 1),
+        (ValueError("a bug"), 502, "lm_error", 1),
     ],
 )
 def test_a_failure_of_the_lm_is_the_servers_and_tried_again_only_where_that_helps(

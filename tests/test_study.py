@@ -83,6 +83,13 @@ def test_a_storage_keeps_it_under_a_name_that_is_not_taken(run_dir: Path, tmp_pa
     assert [trial.params for trial in read.trials] == [trial.params for trial in made.trials]
 
 
+def test_a_storage_that_cannot_be_is_refused(run_dir: Path) -> None:
+    with pytest.raises(lp.InputError, match=r"storage='st\.db' cannot hold the study: .*Write a URL, such as 'sqlite:"):
+        lp.optuna_study(run_dir, "st.db")
+
+
 def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(lp.InputError, match=r"there is no folder .*/nowhere: give the run_dir of a compile"):
+        lp.optuna_study(tmp_path / "nowhere")
     with pytest.raises(lp.InputError, match="holds no scored candidate: give the run_dir of a compile"):
         lp.optuna_study(tmp_path)

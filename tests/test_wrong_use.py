@@ -163,6 +163,42 @@ def test_a_search_that_gives_no_outcome_is_named(
     assert says in str(raised.value)
 
 
+def test_an_lm_that_raises_is_named_and_is_no_score(tmp_path: Path) -> None:
+    class Broken(ScriptedLM):
+        async def __call__(self, request: lp.Request, /) -> lp.Response:
+            if self.sent >= 100:
+                raise ValueError("no such thing")
+            return await super().__call__(request)
+
+    given: Given = {"train": rows(), "metric": right, "optimizer": "labeled-few-shot", "run_dir": tmp_path / "run"}
+    with pytest.raises(
+        lp.LMError, match=r"the LM scripted raised ValueError: no such thing\. What it answered before is kept"
+    ):
+        lp.compile(Adder(), lm=Broken(knowing), **given)
+
+    result = lp.compile(Adder(), lm=(again := ScriptedLM(knowing)), **given)
+    assert result.certificate.baseline == 1.0
+    assert 0 < again.sent < result.spent.total_requested.calls
+
+
+@pytest.mark.parametrize("error", [ConnectionError("refused"), TimeoutError(), OSError("unreachable")], ids=repr)
+def test_an_lm_that_cannot_be_reached_for_a_while_is_asked_again(error: Exception, tmp_path: Path) -> None:
+    class Shaky(ScriptedLM):
+        failed = False
+
+        async def __call__(self, request: lp.Request, /) -> lp.Response:
+            if not self.failed:
+                self.failed = True
+                raise error
+            return await super().__call__(request)
+
+    lm = Shaky(knowing)
+
+    found = lp.evaluate(Adder(), rows()[:5], right, lm=lm)
+
+    assert (found.score, lm.failed) == (1.0, True)
+
+
 @pytest.mark.parametrize(
     ("lm", "says"),
     [

@@ -338,7 +338,7 @@ class Ledger:
         """Tell whether an attempt fits now; False when it may fit later, CapReached when it never will."""
         budget, charged, held = self.budget, self._charged, self._held
         if budget.seconds is not None and self.left_s <= 0:
-            raise self._reached("seconds", budget.seconds - self.kept_s(), self.seconds, 0)
+            raise self._reached("seconds", budget.seconds, self.seconds, 0, kept=self.kept_s())
         if budget.calls is not None and charged.calls + held.calls + needed.calls > budget.calls:
             raise self._reached("calls", budget.calls, charged.calls + held.calls, needed.calls)
         if budget.tokens is not None and charged.tokens + needed.tokens > budget.tokens:
@@ -349,13 +349,14 @@ class Ledger:
             budget.usd is None or charged.usd + held.usd + needed.usd <= budget.usd
         )
 
-    def _reached(self, cap: str, limit: float, used: float, needed: float) -> CapReached:
+    def _reached(self, cap: str, limit: float, used: float, needed: float, kept: float = 0.0) -> CapReached:
         sent = ", ".join(f"{role} {tally.calls}" for role, tally in self._sent.items() if tally.calls)
         more = f", and this attempt may need {needed:g} more" if needed else ""
+        more += f", and the proof is expected to take {kept:g}" if kept else ""
         return CapReached(
             f"the cap of {limit:g} {cap} is reached: {used:g} are spent{more}. "
             f"Nothing was sent; attempts until now: {sent or 'none'}. "
-            f"Give a larger cap, for example `lp.Budget({cap}={2 * limit:.12g})`.",
+            f"Give a larger cap, for example `lp.Budget({cap}={2 * max(limit, used + kept):.12g})`.",
             cap=cap,
         )
 

@@ -101,6 +101,7 @@ async def probe(job: Job[M], splits: Splits, lms: Mapping[Role, LM], ledger: Led
                 f"{type(program).__name__} made no LM call on the first {len(first)} rows, so there is nothing to compile."
             )
         caps.plan(row, len(first))
+        caps.free()  # the probe takes so little that nothing need be kept back while it runs
         whole = job.budget if isinstance(job.budget, Budget) else Budget()
         count = affordable(row, replace(whole, calls=caps.calls), row_s)
         val = distinct_rows(program, splits.val)[:count]

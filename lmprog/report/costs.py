@@ -58,7 +58,7 @@ def _line(name: str, calls: int, tokens: int, total: int, usd: Mapping[str, floa
 
 def _spent(clock: Clock) -> Markup:
     words = (
-        f"This run took {clock.seconds:,.1f} seconds, sent {clock.sent:,} calls over the network and paid "
+        f"This run took {clock.seconds:,.1f} seconds, sent {clock.sent:,} calls to LMs and paid "
         f"{dollars(clock.usd)}. Equal runs differ in these, so the artifact's copy of this page leaves them out."
     )
     return element("p", words)

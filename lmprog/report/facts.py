@@ -37,7 +37,7 @@ class Clock:
 
     seconds: float
     sent: int
-    """Calls that went over the network."""
+    """Calls that were answered by no record."""
     usd_by_role: Mapping[str, float] = field(default_factory=dict[str, float])
     """Of roles whose calls cost something."""
 

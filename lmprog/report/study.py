@@ -29,6 +29,8 @@ def optuna_study(
     """
     import optuna  # takes longer to load than all else
 
+    if not Path(run_dir).is_dir():
+        raise InputError(f"there is no folder {run_dir}: give the run_dir of a compile.")
     history = History.read(read_journal(Path(run_dir) / JOURNAL))
     tried = [(one, one.params) for one in sorted(history.ranked(), key=lambda one: one.number) if one.params]
     if not tried:
@@ -41,6 +43,13 @@ def optuna_study(
         study = optuna.create_study(storage=storage, study_name=title, direction="maximize")
     except optuna.exceptions.DuplicatedStudyError:
         raise InputError(f"the storage has a study {title!r} already: give another name, or delete that one.") from None
+    except Exception as error:
+        if storage is None:
+            raise
+        raise InputError(
+            f"storage={storage!r} cannot hold the study: {error}. Write a URL, such as 'sqlite:///study.db', of a place that can "
+            f"be written."
+        ) from error
     options = _options([params for _, params in tried])
     space: dict[str, optuna.distributions.BaseDistribution] = {
         key: optuna.distributions.CategoricalDistribution(tuple(range(len(known)))) for key, known in options.items()
