@@ -11,7 +11,7 @@ from lmprog.optimizers.select.pareto import crossed, frontier, pairs, telling_ro
 from lmprog.optimizers.select.rows import Minibatches
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
-from lmprog.search import Ask, Told, search
+from lmprog.search import Ask, End, Told, search
 
 CROSSING_ROWS = 5
 """Validation rows on which a crossover must do as well as the better of its parents before it is scored on all."""
@@ -91,7 +91,7 @@ class _Evolution:
         self._joined, self._number, self._barren = 1, 0, 0
         self._under_way = False
 
-    async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
+    async def ask(self, table: ScoreTable, /) -> Sequence[Ask] | End:
         """Return the next candidates to score; none while others are scored, or where all rows are right."""
         if self._under_way:
             return []
@@ -101,8 +101,8 @@ class _Evolution:
         leaders = frontier({name: table.scores(name) for name in means}) or dict.fromkeys(self._pool, 1)
         try:
             wishes = self._proven(table) or self._crossed(table, means, leaders) or await self._children(leaders)
-        except CapReached:
-            return []  # what was found until then stands
+        except CapReached as cap:
+            return End(f"the cap on {cap.cap} was reached")  # what was found until then stands
         self._under_way = bool(wishes)
         return wishes
 

@@ -69,6 +69,12 @@ def test_where_demos_gain_nothing_instructions_are_searched() -> None:
     assert requested <= 1500
 
 
+def test_where_the_first_part_could_score_no_demo_set_this_is_said_and_nothing_of_demos() -> None:
+    _, choices, _ = played(demos_help, calls=150, spec="auto:parts=7")
+
+    assert str(choices[1].facts["why"]).startswith("its part paid for scoring no demo set")
+
+
 def test_where_the_metric_says_what_was_wrong_gepa_comes_next() -> None:
     def metric(row: dict[str, str], prediction: lp.Signature) -> lp.Score:
         right = getattr(prediction, "answer", "") == row["answer"]

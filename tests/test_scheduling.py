@@ -216,6 +216,24 @@ def test_rounds_ahead_run_at_once() -> None:
     assert lm.most_in_flight == 60  # 80 validation rows of trial 0 and 3 x 10 rows, where a round alone has 10
 
 
+def test_the_rows_of_an_earlier_round_go_before_those_of_a_later() -> None:
+    solved: list[str] = []
+
+    async def noting(asked: Asked) -> Answer:
+        if asked.outputs == ("answer",):
+            solved.append(asked.instruction.partition(".")[2].strip())
+        return await graded_late(asked)
+
+    problem, _ = problem_of(noting, concurrency=2)
+    search_ = search(problem, params_of(problem.program), Levels(problem, 2, range(80)), ahead=3, finalists=0)
+    loop.run(search_, instead="")
+
+    assert sorted(solved) == [*[""] * 80, *["Round 1."] * 80, *["Round 2."] * 80]
+    in_flight = 2 * 2
+    assert set(solved[: 80 - in_flight]) == {""}  # trial 0
+    assert set(solved[80 + in_flight : 160 - in_flight]) == {"Round 1."}
+
+
 def test_a_round_that_does_not_fit_beside_those_under_way_waits_for_them() -> None:
     events: list[Event] = []
     calls = (

@@ -220,6 +220,11 @@ def test_a_search_ends_when_not_even_one_candidate_fits_the_budget() -> None:
     assert found.lm.sent == 60
 
 
+@pytest.mark.parametrize(("calls", "why"), [(59, "the budget was spent"), (60, "the search was finished")])
+def test_a_selector_that_could_afford_no_wish_ended_for_want_of_budget(calls: int, why: str) -> None:
+    assert searched(Script(), calls=calls).outcome.stopped == why
+
+
 def test_a_budget_is_spent_also_where_every_round_holds_a_refused_candidate() -> None:
     found = searched(Forever(lambda number: [Ask(level(5, " ")), Ask(level(5 + number)), Ask(REFUSED)]), calls=70)
 

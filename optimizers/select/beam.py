@@ -9,7 +9,7 @@ from lmprog.errors import CapReached
 from lmprog.optimizer import Problem
 from lmprog.params import Params
 from lmprog.scores import ScoreTable
-from lmprog.search import Ask, Told
+from lmprog.search import Ask, End, Told
 
 ROWS_AT_LEAST = 4
 """The fewest rows of a pull, where the allowance is short."""
@@ -51,7 +51,7 @@ class Beam:
         self._round = self._pulled = self._pulls = self._rows = 0
         self._under_way = False
 
-    async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
+    async def ask(self, table: ScoreTable, /) -> Sequence[Ask] | End:
         """Return the next pulls, of new successors where a round is over; nothing while pulls are under way."""
         if self._under_way:
             return []
@@ -60,8 +60,8 @@ class Beam:
             while not wishes and self._round < self._rounds:
                 await self._next_round(table)
                 wishes = self._next_pulls(table)
-        except CapReached:
-            return []  # the best so far may still be scored in full
+        except CapReached as cap:
+            return End(f"the cap on {cap.cap} was reached")  # the best so far may still be scored in full
         self._under_way = bool(wishes)
         return wishes
 
