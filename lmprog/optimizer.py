@@ -264,7 +264,10 @@ def require(options: object, **least: int) -> None:
 def _one(spec: str, whole: str) -> Optimizer:
     name, _, said = spec.partition(":")
     kind: Any = find("optimizers", name, "".join(word.capitalize() for word in name.split("-")))
-    options = dict(_option(part, whole) for part in said.split(",") if part.strip())
+    given = [_option(part, whole) for part in said.split(",") if part.strip()]
+    options = dict(given)
+    if len(options) < len(given):
+        raise InputError(f"optimizer {whole!r}: an option is given twice. Write each once.")
     known = set(getattr(kind, "__dataclass_fields__", {}))
     unknown = sorted(options.keys() - known)
     if unknown:

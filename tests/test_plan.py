@@ -12,6 +12,7 @@ from plan_rig import told
 
 import lmprog as lp
 from lmprog import loop
+from lmprog.budget import Size
 from lmprog.cli import main
 from lmprog.formats import prepare
 from lmprog.metrics import exact_match
@@ -90,17 +91,17 @@ def planned(run_dir: Path, right: Callable[[int, Asked], bool] = improvable, **c
 
 class TestWhatItTells:
     @pytest.mark.parametrize(
-        ("name", "optimizer", "calls"),
+        ("name", "optimizer", "budget"),
         [
-            ("classify", "bootstrap-random-search", 450),
-            ("two hops", "bootstrap-random-search", 1200),
-            ("extract", "bootstrap", 500),
+            ("classify", "bootstrap-random-search", "light"),
+            ("two hops", "bootstrap-random-search", lp.Budget(calls=1200)),
+            ("extract", "bootstrap", lp.Budget(calls=500)),
         ],
     )
     def test_calls_and_tokens_are_within_15_percent_of_what_the_compile_takes(
-        self, name: str, optimizer: str, calls: int
+        self, name: str, optimizer: str, budget: Size | lp.Budget
     ) -> None:
-        found = told(name, optimizer, 0, latency_s=0.001, budget=lp.Budget(calls=calls))
+        found = told(name, optimizer, 0, latency_s=0.001, budget=budget)
 
         assert found.calls == pytest.approx(1, abs=0.15)
         assert found.tokens == pytest.approx(1, abs=0.15)

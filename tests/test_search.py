@@ -541,6 +541,7 @@ def test_an_optimizer_is_named_with_options_and_joined_by_arrows() -> None:
         ("miprov2", r"there is no 'miprov2' among the optimizers: there are .*bootstrap, .*mipro"),
         ("", r"there is no '' among the optimizers"),
         ("mipro -> ", r"there is no '' among the optimizers"),
+        ("mipro:trials=3,trials=4", r"optimizer 'mipro:trials=3,trials=4': an option is given twice"),
         ("mipro:heat=1", r"optimizer 'mipro:heat=1': mipro has no option \['heat'\]. It has \["),
         ("mipro:trials=many", r"optimizer 'mipro:trials=many': trials='many': .*integer"),
         ("mipro:trials", r"optimizer 'mipro:trials': 'trials' is no option: write \"name:option=value\""),
