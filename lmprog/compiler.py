@@ -170,7 +170,7 @@ class Compiling(Generic[M]):
         self.baseline = params_of(job.program)
         self.ledger = ledger
         facts = run_dir.facts()
-        self.before = Clock(facts.get("seconds", 0.0), facts.get("sent", 0), facts.get("usd", {}))
+        self.before = Clock(facts.get("seconds", 0.0), facts.get("sent", 0), facts.get("usd_by_role", {}))
         self.ledger.prices = prices()
         self.ledger.resume(self.before.seconds)
         cuts = Cuts(facts.get("cuts", {}), lambda noted: run_dir.note(cuts=noted))
@@ -229,7 +229,7 @@ class Compiling(Generic[M]):
             before.sent + self.ledger.sent.calls,
             {role: cost for role, cost in usd.items() if cost},
         )
-        self.run_dir.note(seconds=clock.seconds, sent=clock.sent, usd=clock.usd_by_role)
+        self.run_dir.note(seconds=clock.seconds, sent=clock.sent, usd_by_role=clock.usd_by_role)
         return clock
 
     def _problem(self, lms: Mapping[Role, LM], calls_per_row: float, emit: Listener) -> Problem:
