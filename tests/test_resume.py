@@ -257,6 +257,22 @@ def test_the_clock_of_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert facts["sent"] >= len(first.searched) + result.spent.total_sent.calls
 
 
+def test_what_each_role_paid_adds_up_over_the_processes_and_stands_in_the_report(tmp_path: Path) -> None:
+    first, second = Recorder(most=60, usd=0.001), Recorder(usd=0.001)
+    with pytest.raises(lp.AuthError):
+        compiled(tmp_path / "run", first, lp.Budget(calls=400))
+
+    result = compiled(tmp_path / "run", second, lp.Budget(calls=400))
+
+    paid = json.loads((tmp_path / "run" / RUN).read_text())["usd_by_role"]
+    answered = [len(one.searched) + len(one.proved) for one in (first, second)]
+    assert min(answered) > 0
+    refused = 0.001 * IN_FLIGHT  # of what was under way when the key was refused, as much as was held
+    assert 0.001 * sum(answered) <= sum(paid.values()) + 1e-9 <= 0.001 * sum(answered) + refused
+    assert paid.keys() >= {"task", "proposer"}
+    assert f"${paid['task']:.4f}" in (result.run_dir / REPORT).read_text()
+
+
 class TestALargerBudget:
     def test_a_run_that_a_cap_ended_goes_on_under_a_larger_one(self, tmp_path: Path) -> None:
         small, large = lp.Budget(seconds=2.0), lp.Budget(seconds=50.0)
