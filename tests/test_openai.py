@@ -1,6 +1,7 @@
 """The client of OpenAI-compatible servers, against a real one in another process."""
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -518,10 +520,29 @@ def test_a_server_that_takes_too_long_or_is_not_there_is_unavailable(server: Ser
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v1"
-    with pytest.raises(lp.UnavailableError, match=f"{url}/chat/completions cannot be reached"):
+    with pytest.raises(
+        lp.UnavailableError, match=rf"^{url}/chat/completions cannot be reached: {os.strerror(errno.ECONNREFUSED)}\b"
+    ):
         ask(lp.OpenAI("m", base_url=url))
-    with pytest.raises(lp.UnavailableError, match="cannot be reached"):
+    with pytest.raises(lp.UnavailableError, match=r"cannot be reached: (?!Cannot connect)") as raised:
         ask(lp.OpenAI("m", base_url="http://no-such-host.invalid/v1"))
+    assert "ssl:" not in str(raised.value)
+
+
+def test_tls_with_a_server_that_speaks_none_is_told_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+
+        def answer() -> None:
+            connection, _ = plain.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        with pytest.raises(lp.UnavailableError, match=r"reached: the TLS handshake failed, wrong version number$"):
+            ask(lp.OpenAI("m", base_url=f"https://127.0.0.1:{plain.getsockname()[1]}/v1"))
+        answering.join()
 
 
 # Where it does not
@@ -920,6 +941,7 @@ def test_a_certificate_counts_where_the_environment_names_its_authority(certific
             del os.environ["SSL_CERT_FILE"]
 
     assert refused.stdout.startswith("LMError the TLS certificate of 127.0.0.1:")
+    assert "is not trusted: self-signed certificate. Where" in refused.stdout
     assert "name the file of its certificate in SSL_CERT_FILE" in refused.stdout
     assert (trusted.stdout, trusted.stderr) == ("re: hi\n", "")
 

@@ -60,7 +60,7 @@ async def send(
         raise UnavailableError(f"the answer of {url} broke off") from None
     except aiohttp.ClientConnectorCertificateError as error:
         raise LMError(
-            f"the TLS certificate of {urlsplit(url).netloc} is not trusted: {_said(error)}. Where the server's certificate "
+            f"the TLS certificate of {urlsplit(url).netloc} is not trusted: {_cause(error)}. Where the server's certificate "
             "is of an authority of your own, name the file of its certificate in SSL_CERT_FILE."
         ) from None
     except aiohttp.ClientHttpProxyError as error:
@@ -70,7 +70,7 @@ async def send(
         raise LMError(f"{url} is no URL that can be asked: {_said(error)}.") from None
     except (aiohttp.ClientError, OSError) as error:
         unsent = isinstance(error, aiohttp.ClientConnectorError)
-        raise UnavailableError(f"{url} cannot be reached: {_said(error)}", refused=unsent) from None
+        raise UnavailableError(f"{url} cannot be reached: {_cause(error)}", refused=unsent) from None
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -131,6 +131,24 @@ def _proxy_of(url: str, _second: int) -> str | None:
             f"{parts.scheme.upper()}_PROXY, or leave this host out: NO_PROXY={parts.hostname}."
         )
     return found.geturl()
+
+
+def _cause(error: aiohttp.ClientError | OSError) -> str:
+    """Return what went wrong, without aiohttp's words about its connection."""
+    where = f"the proxy {error.host}:{error.port}: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    match error:
+        case aiohttp.ClientConnectorCertificateError(
+            certificate_error=ssl.SSLCertVerificationError(verify_message=str(said))
+        ):
+            return redact(said)
+        case aiohttp.ClientConnectorError(os_error=ssl.SSLError(reason=str(reason))):
+            return f"{where}the TLS handshake failed, {reason.lower().replace('_', ' ')}"
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number))) if number > 0:
+            return where + os.strerror(number)
+        case aiohttp.ClientConnectorError(os_error=cause):
+            return where + redact(cause.strerror or str(cause))
+        case _:
+            return _said(error)
 
 
 def _said(error: BaseException) -> str:
