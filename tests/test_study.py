@@ -1,5 +1,7 @@
 """A search as an Optuna study: one trial a candidate, in a storage that other programs read."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
@@ -10,6 +12,7 @@ from lmprog.metrics import exact_match
 from lmprog.optimizer import Outcome, Problem
 from lmprog.optimizers.select.full import Full
 from lmprog.params import Demo
+from lmprog.rundir import JOURNAL
 from lmprog.search import Ask, search
 from lmprog.testing import Answer, Asked, ScriptedLM
 
@@ -71,21 +74,63 @@ def test_a_candidate_without_a_full_score_is_pruned_at_its_rows(run_dir: Path) -
     assert both.user_attrs["rows"] == 6
 
 
-def test_a_storage_keeps_it_under_a_name_that_is_not_taken(run_dir: Path, tmp_path: Path) -> None:
+def test_a_storage_keeps_it_and_a_study_of_another_making_is_left_alone(run_dir: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'study.db'}"
-    made = lp.optuna_study(run_dir, storage)
+    optuna.create_study(storage=storage, study_name="guess")
 
-    with pytest.raises(lp.InputError, match="the storage has a study 'guess' already: give another name"):
+    with pytest.raises(lp.InputError, match=r"has a study 'guess' already, and not of .*/guess: give another name"):
         lp.optuna_study(run_dir, storage)
 
-    lp.optuna_study(run_dir, storage, name="again")
+    made = lp.optuna_study(run_dir, storage, name="again")
     read = optuna.load_study(storage=storage, study_name="again")
     assert [trial.params for trial in read.trials] == [trial.params for trial in made.trials]
 
 
-def test_a_storage_that_cannot_be_is_refused(run_dir: Path) -> None:
-    with pytest.raises(lp.InputError, match=r"storage='st\.db' cannot hold the study: .*Write a URL, such as 'sqlite:"):
-        lp.optuna_study(run_dir, "st.db")
+def test_made_again_as_the_run_goes_on_it_holds_what_came_since(run_dir: Path, tmp_path: Path) -> None:
+    under_way, storage = tmp_path / "guess", f"sqlite:///{tmp_path / 'study.db'}"
+    under_way.mkdir()
+    lines = (run_dir / JOURNAL).read_text().splitlines(keepends=True)
+    begun = next(number for number, line in enumerate(lines) if '"CandidateScored"' in line)
+    (under_way / JOURNAL).write_text("".join(lines[: begun + 1]))
+    assert len(lp.optuna_study(under_way, storage).trials) == 1
+    (under_way / JOURNAL).write_text("".join(lines))
+
+    lp.optuna_study(under_way, storage)
+
+    read = optuna.load_study(storage=storage, study_name="guess")
+    assert [trial.params for trial in read.trials] == [trial.params for trial in lp.optuna_study(run_dir).trials]
+    assert optuna.get_all_study_names(storage) == ["guess"]
+
+
+@pytest.mark.parametrize("storage", ["st.db", "sqlite:////nowhere/at/all/study.db", "foo://x", "redis://x", ""])
+def test_a_storage_that_cannot_be_is_refused(run_dir: Path, storage: str) -> None:
+    with pytest.raises(
+        lp.InputError,
+        match=rf"storage='{re.escape(storage)}' cannot hold the study: [\s\S]*Write a URL, such as 'sqlite:",
+    ):
+        lp.optuna_study(run_dir, storage)
+
+
+class NoTrials(optuna.storages.InMemoryStorage):
+    """Takes no trial."""
+
+    def create_new_trial(self, study_id: int, template_trial: optuna.trial.FrozenTrial | None = None) -> int:
+        raise RuntimeError("the disk is full")
+
+
+class NoStudies(optuna.storages.InMemoryStorage):
+    """Takes no study."""
+
+    def create_new_study(self, directions: Sequence[optuna.study.StudyDirection], study_name: str | None = None) -> int:
+        raise RuntimeError("the disk is full")
+
+
+@pytest.mark.parametrize("storage", [NoTrials(), NoStudies()], ids=["trial", "study"])
+def test_what_ails_a_storage_of_one_s_own_is_raised_as_it_is(
+    run_dir: Path, storage: optuna.storages.BaseStorage
+) -> None:
+    with pytest.raises(RuntimeError, match="the disk is full"):
+        lp.optuna_study(run_dir, storage)
 
 
 def test_a_folder_without_a_search_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from lmprog.rundir import JOURNAL, read_journal
 if TYPE_CHECKING:
     import optuna
 
+RUN_DIR = "run_dir"
+"""The attribute of a study that names the folder which it was made of."""
+
 _KINDS = ("instruction", "demos", "field_descriptions", "format")
 
 
@@ -25,9 +28,11 @@ def optuna_study(
     set, of its field descriptions and format where these differ; its value is the mean over the validation rows. One that
     was never scored on all rows is pruned. Intermediate values are its means by the number of rows, attributes tell its
     origin and instructions. `storage` is where Optuna keeps the study, such as "sqlite:///study.db", under `name` (by
-    default the folder's); in memory where there is none. InputError where the run has no search to show. No LM call.
+    default the folder's); in memory where there is none. A study that this made of the same folder before is replaced.
+    InputError where the run has no search to show, and where the storage has another study of that name. No LM call.
     """
     import optuna  # takes longer to load than all else
+    from sqlalchemy.exc import SQLAlchemyError  # which optuna brings
 
     if not Path(run_dir).is_dir():
         raise InputError(f"there is no folder {run_dir}: give the run_dir of a compile.")
@@ -40,16 +45,21 @@ def optuna_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     title = name or Path(run_dir).resolve().name
     try:
-        study = optuna.create_study(storage=storage, study_name=title, direction="maximize")
-    except optuna.exceptions.DuplicatedStudyError:
-        raise InputError(f"the storage has a study {title!r} already: give another name, or delete that one.") from None
-    except Exception as error:
-        if storage is None:
-            raise
+        kept = optuna.storages.get_storage(storage)
+    except (SQLAlchemyError, ImportError, ValueError) as error:
         raise InputError(
             f"storage={storage!r} cannot hold the study: {error}. Write a URL, such as 'sqlite:///study.db', of a place that can "
             f"be written."
         ) from error
+    run = str(Path(run_dir).resolve())
+    if title in optuna.get_all_study_names(kept):
+        if optuna.load_study(study_name=title, storage=kept).user_attrs.get(RUN_DIR) != run:
+            raise InputError(
+                f"the storage has a study {title!r} already, and not of {run}: give another name, or delete that one."
+            )
+        optuna.delete_study(study_name=title, storage=kept)
+    study = optuna.create_study(storage=kept, study_name=title, direction="maximize")
+    study.set_user_attr(RUN_DIR, run)
     options = _options([params for _, params in tried])
     space: dict[str, optuna.distributions.BaseDistribution] = {
         key: optuna.distributions.CategoricalDistribution(tuple(range(len(known)))) for key, known in options.items()
