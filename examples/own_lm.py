@@ -1,12 +1,12 @@
 """An LM is a name, what it can do, and one async method."""
 
+# [lm]
 import json
 
 import lmprog as lp
 from lmprog.testing import reply
 
 
-# [lm]
 class Parrot:
     """Fills every output with the text of the last message."""
 

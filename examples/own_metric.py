@@ -1,9 +1,13 @@
 """A metric is a function of a row and a prediction: true or false, a number from 0 to 1, or a Score with feedback."""
 
+# [metric]
 import lmprog as lp
+
+# [end]
 from lmprog.testing import ScriptedLM
 
 
+# [metric]
 class Extract(lp.Signature):
     """Extract what the invoice asks for."""
 
@@ -12,7 +16,6 @@ class Extract(lp.Signature):
     due: str = lp.OutputField(desc="date as YYYY-MM-DD")
 
 
-# [metric]
 def both_right(row: dict[str, object], prediction: Extract) -> lp.Score:
     """Half a point for the total, half for the date; the feedback tells an optimizer what went wrong."""
     total, due = prediction.total == row["total"], prediction.due == row["due"]

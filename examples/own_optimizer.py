@@ -1,14 +1,17 @@
 """An optimizer turns params into better params: propose candidates, and let the shared loop choose among them."""
 
+import tempfile
+
+# [optimizer]
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import lmprog as lp
 from lmprog.optimizer import Outcome, Problem
 from lmprog.optimizers.select.full import Full
 from lmprog.search import Ask, search
+
+# [end]
 from lmprog.testing import Answer, Asked, ScriptedLM
 
 
@@ -36,14 +39,14 @@ def shout(asked: Asked) -> Answer:
 
 if __name__ == "__main__":
     rows = [{"word": f"word{i}", "loud": f"WORD{i}"} for i in range(120)]
-    with TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         result = lp.compile(
             lp.Predict("word -> loud"),
             train=rows,
             metric=lambda row, prediction: prediction.loud == row["loud"],
             optimizer=Wordings(["Say it again.", "Write the word in capital letters."]),
             lm=ScriptedLM(shout),
-            run_dir=Path(folder) / "run",
+            run_dir=f"{folder}/run",
         )
         print(result.certificate)
         print(result.baseline_params.diff(result.params))

@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
+# [program]
 import lmprog as lp
 
 
-# [program]
 class WriteQuery(lp.Signature):
     """Write a search query for the fact still missing to answer the question."""
 
@@ -39,12 +39,12 @@ class OneHop(lp.Module):
 
 def main(base_url: str) -> None:
     """Run the program with its first stage on a server."""
+    # [server]
     program = OneHop(
         lp.BM25(["Zougib is a city . It lies on the river Sirida .", "Bo is a city . It lies on the river Ta ."])
     )
     known = ["Jukeck Danuvand was born in Zougib in 1941 and became a painter ."]
-    # [server]
-    server = lp.OpenAI("tiny", base_url=base_url)  # or by its spec: f"{base_url}#tiny"
+    server = lp.OpenAI("tiny", base_url=base_url)  # http://localhost:8000/v1, say; as a spec: f"{base_url}#tiny"
     with lp.using(lm=server):
         print(program("On which river does the birthplace of Jukeck Danuvand lie ?", known).answer)
     lp.inspect(2)  # both calls as they were sent, and the replies

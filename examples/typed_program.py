@@ -1,6 +1,9 @@
 """A two-stage program, typed from end to end: the checker knows what each stage takes and returns."""
 
+# [program]
 import lmprog as lp
+
+# [end]
 from lmprog.testing import Answer, Asked, ScriptedLM
 
 

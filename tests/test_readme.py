@@ -23,12 +23,12 @@ INCLUDED = re.findall(r"<!-- (examples/\w+\.py)(?: (\w+))? -->\n```python\n(.*?)
 
 
 def part_of(path: str, section: str) -> str:
-    """The lines between `# [section]` and `# [end]` of an example, or the whole file."""
+    """The lines of an example between each `# [section]` and `# [end]`, imports set apart as ruff does; or the whole file."""
     text = (ROOT / path).read_text()
     if not section:
         return text
-    lines = text.split(f"# [{section}]\n", 1)[1].split("# [end]", 1)[0].rstrip(" ").strip("\n")
-    return dedent(lines) + "\n"
+    pieces = re.findall(rf"^ *# \[{section}\]\n(.*?)^ *# \[end\]", text, re.DOTALL | re.MULTILINE)
+    return "\n\n\n".join(dedent(piece).strip("\n") for piece in pieces) + "\n"
 
 
 def test_all_code_in_readme_is_included_from_examples() -> None:
@@ -38,6 +38,17 @@ def test_all_code_in_readme_is_included_from_examples() -> None:
 @pytest.mark.parametrize(("path", "section", "code"), INCLUDED)
 def test_code_in_readme_is_the_example_word_for_word(path: str, section: str, code: str) -> None:
     assert code == part_of(path, section)
+
+
+def test_every_name_in_readme_s_code_is_imported_or_defined_above(tmp_path: Path) -> None:
+    for number, (path, _, code) in enumerate(INCLUDED):
+        above = "".join(other for at, _, other in INCLUDED[:number] if at == path)
+        (tmp_path / f"block{number}.py").write_text(above + code)
+
+    words = ["check", "--isolated", "--select", "F821", "--config", 'builtins = ["base_url"]', str(tmp_path)]
+    done = subprocess.run([sys.executable, "-m", "ruff", *words], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
