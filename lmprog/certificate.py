@@ -69,7 +69,8 @@ class Certificate:
         if any(self.failed.values()):
             words.append(f"{self.failed['baseline']} -> {self.failed['compiled']} rows gave no prediction and scored 0")
         if self.opened_before:
-            words.append(f"the holdout was used by {self.opened_before} other run(s) before, so this gain may flatter")
+            flatters = ", so this gain may flatter" if self.gain > 0 else ""
+            words.append(f"the holdout was used by {self.opened_before} other run(s) before{flatters}")
         return ", ".join(words)
 
     @staticmethod

@@ -108,11 +108,11 @@ def distinct_rows(program: Program, rows: Sequence[Row]) -> list[Row]:
 
 def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
     artifact = read_artifact(run_dir.path / RESULT)
-    certificate = cast("Certificate", artifact.certificate)
+    certificate, order = cast("Certificate", artifact.certificate), predictors(job.program)
     return CompileResult(
         program=artifact.bind(job.program),
-        params=artifact.params,
-        baseline_params=artifact.baseline_params,
+        params=Params({path: artifact.params[path] for path in order}),
+        baseline_params=Params({path: artifact.baseline_params[path] for path in order}),
         certificate=certificate,
         shipped=certificate.shipped,
         spent=Ledger().spent,
@@ -236,7 +236,8 @@ class Compiling(Generic[M]):
         """Put together all that the optimizer may touch."""
         calls, reserved = self.caps.calls, self.caps.reserved
         self.run_dir.note(calls=calls, calls_per_row=calls_per_row, reserved=reserved)
-        measured = {"calls": calls or 0, "calls_per_row": calls_per_row, "reserved": reserved}
+        capped = {} if calls is None else {"calls": calls, "reserved": reserved}
+        measured = {"calls_per_row": calls_per_row, **capped}
         emit(StageEnded(PROBE, measured, self.ledger.requested))
         return Problem(
             program=self.job.program,

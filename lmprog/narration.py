@@ -28,7 +28,7 @@ class Narration:
         match event:
             case StageEnded(stage=stage, facts=facts):
                 if stage == PROBE:
-                    self.cap = int(facts["calls"]) or None
+                    self.cap = int(facts["calls"]) if "calls" in facts else None
                 self.doing = _AFTER.get(stage, "searching")
                 return _stage(stage, facts)
             case RoundStarted(round=number, candidates=candidates, rows=rows):
@@ -79,8 +79,10 @@ _AFTER = {
 
 def _stage(stage: str, facts: Mapping[str, int | float | str]) -> str:
     if stage == PROBE:
-        cap = f"budget {facts['calls']} calls" if facts["calls"] else "calls are not capped"
-        return f"the program takes {facts['calls_per_row']:g} calls a row; {cap}, {facts['reserved']} of them kept for the proof"
+        capped = (
+            f"budget {facts['calls']} calls, {facts['reserved']} of them kept for the proof" if "calls" in facts else ""
+        )
+        return f"the program takes {facts['calls_per_row']:g} calls a row; {capped or 'calls are not capped'}"
     values = ", ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in facts.items())
     return f"{stage}: {values}"
 

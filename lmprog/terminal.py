@@ -128,7 +128,7 @@ def tell_result(
         tell_changes(console, result.baseline_params, result.params, show_rows=show_rows)
     else:
         history = History.read(read_journal(result.run_dir / JOURNAL))
-        why = history.nothing_found or "What the search found did not pass the gate on the holdout."
+        why = history.nothing_found(rows=show_rows) or "What the search found did not pass the gate on the holdout."
         say(console, f"The program ships as it was. {why}")
     say(console)
     say(console, f"artifact  {result.run_dir / RESULT}")

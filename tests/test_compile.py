@@ -309,6 +309,41 @@ class TestGates:
         assert alone.interval.low >= 0.3 and alone.interval.high <= 0.7
         assert (together.interval.low, together.interval.high) == (0.0, 1.0)  # two topics: both draws may hit the same
 
+    def test_a_finished_run_tells_predictors_in_the_order_of_the_program_as_it_did_at_first(
+        self, tmp_path: Path
+    ) -> None:
+        class Backwards(lp.Module):
+            def __init__(self) -> None:
+                self.second, self.first = lp.Predict(Reply), lp.Predict(Reply)
+
+            def forward(self, question: str) -> Reply:
+                self.second(question=question)
+                return self.first(question=question)
+
+        at_first, again = (compiled_from(Backwards(), tmp_path / "run") for _ in range(2))
+
+        for result in (at_first, again):
+            assert list(result.params) == list(result.baseline_params) == ["second", "first"]
+        assert again.params == at_first.params != at_first.baseline_params
+
+    def test_the_first_line_of_the_story_counts_calls_only_where_they_are_capped(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def first_line(budget: lp.Budget) -> tuple[str, Mapping[str, Any]]:
+            caplog.clear()
+            with caplog.at_level("INFO", "lmprog.compile"):
+                run = compiled(tmp_path / str(budget), Found(8), budget=budget)
+            ended = json.loads((run.run_dir / JOURNAL).read_text().splitlines()[0])
+            return caplog.messages[0], ended["facts"]
+
+        assert first_line(lp.Budget(tokens=1_000_000)) == (
+            "the program takes 1 calls a row; calls are not capped", {"calls_per_row": 1.0},
+        )  # fmt: skip
+        assert first_line(lp.Budget(calls=900)) == (
+            "the program takes 1 calls a row; budget 900 calls, 75 of them kept for the proof",
+            {"calls_per_row": 1.0, "calls": 900, "reserved": 75},
+        )
+
     def test_the_certificate_counts_other_runs_that_opened_the_same_holdout(self, tmp_path: Path) -> None:
         first = compiled(tmp_path / "1", Found(8))
         second = compiled(tmp_path / "2", Found(9))

@@ -370,6 +370,48 @@ def test_a_search_that_found_nothing_says_so(tried: list[float], stopped: str, s
     assert "So the program ships as it was." in page.text
 
 
+UNREAD = "`answer`: the field `answer` is missing. The reply was:\nI cannot help with that."
+
+
+def unread(reason: str) -> list[dict[str, Any]]:
+    """Two rows whose replies no one could read, and then the budget was spent."""
+    start = params("Answer.")
+    scores = scored(start, [0.0, 0.0], 4, failures={0: reason, 1: reason})
+    return journal(scores, IncumbentChanged(start.fingerprint, 0.0, 4), Stopped("the budget was spent", 4))
+
+
+def test_where_no_reply_could_be_read_the_page_shows_one_and_asks_for_no_larger_budget() -> None:
+    page = Page(render(facts(events=unread(UNREAD + " No." * 200), proof=certificate(0.0, 0.0, "baseline"))))
+
+    assert (
+        "Not one of 2 runs of the program as it is gave a prediction (the first: `answer`: the field `answer` is missing. "
+        "The reply was: I cannot help with that. No. No." in page.text
+    )
+    assert "Give a larger budget" not in page.text
+
+
+def test_without_rows_such_a_reply_is_not_shown() -> None:
+    known = facts(events=unread(UNREAD), proof=certificate(0.0, 0.0, "baseline"))
+
+    text = Page(render(replace(known, rows=False))).text
+
+    assert "Not one of 2 runs of the program as it is gave a prediction. Call it once" in text
+    assert "I cannot help" not in text
+    assert "the reply did not hold the outputs asked for" in text
+
+
+@pytest.mark.parametrize(("gain", "flatters"), [(0.25, True), (0.0, False), (-0.1, False)])
+def test_a_gain_on_rows_that_were_used_before_may_flatter_and_none_may_not(gain: float, flatters: bool) -> None:
+    proof = replace(certificate(gain, -0.2, "compiled" if gain > 0 else "baseline"), opened_before=2)
+
+    text = Page(render(facts(proof=proof))).text
+
+    assert "the holdout was used by 2 other run(s) before" in str(proof)
+    assert ("this gain may flatter" in str(proof)) == flatters
+    assert "2 other runs looked at these holdout rows before" in text
+    assert ("the gain may flatter: prove it on fresh rows" in text) == flatters
+
+
 def test_words_that_differ_are_marked_and_phrases_in_one_piece() -> None:
     old, new = compared("Write a search query.", "Write a search query for the engine.")
 

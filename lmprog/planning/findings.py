@@ -9,6 +9,8 @@ from typing import Any
 from lmprog.data import LEAST_HOLDOUT
 from lmprog.lm.ledger import Amount, Role
 from lmprog.narration import count
+from lmprog.report.history import MOST_FAILURE
+from lmprog.report.markup import clipped
 from lmprog.statistics import resolvable
 
 WIDTH = 80
@@ -43,6 +45,8 @@ class Plan:
     baseline_rows: int
     failed: int
     """How many of these rows gave no prediction."""
+    failure: str
+    """Why the first of them gave none; empty where all gave one."""
     tried: int
     """Runs of the program under other prompts."""
     changed: int
@@ -139,6 +143,13 @@ def _odds(plan: Plan) -> Iterator[str]:
 
 def _advice(plan: Plan) -> Iterator[str]:
     least = plan.resolvable
+    if plan.failed == plan.baseline_rows:
+        yield (
+            f"Do not compile: not one of {plan.failed} runs of the program gave a prediction (the first: "
+            f"{clipped(plan.failure, MOST_FAILURE)}). Call it once, and see by `lp.inspect()` what the LM is sent and what it "
+            f"replies: another LM, format or signature may help."
+        )
+        return
     if not plan.candidates:
         yield (
             "Do not compile with this budget: beside the program as it is and the proof it pays for no candidate. "
@@ -152,11 +163,6 @@ def _advice(plan: Plan) -> Iterator[str]:
         yield (
             f"Do not compile: the program scores {plan.baseline:.2f} already, so that no prompt is likely to gain more than "
             f"{_points(room)}, and {_units(plan, short=True)} show {_points(least)} or more. {_more(plan, room)}"
-        )
-    elif plan.failed == plan.baseline_rows:
-        yield (
-            f"Do not compile: not one of {plan.baseline_rows} runs of the program gave a prediction. Call it once, and see by "
-            "`lp.inspect()` what the LM replies."
         )
     elif plan.tried < TRIED_AT_LEAST:
         return  # so few say nothing

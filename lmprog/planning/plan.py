@@ -96,7 +96,8 @@ def plan(
     real calls, recorded in the run directory, so that the compile does not send again those that it needs too. Then
     the compile itself is rehearsed before a simulated LM that answers as the real one did; of the real ones it asks for a
     few replies of each kind that the probe did not see, such as instructions. The program's own code runs as often
-    as in a compile. Holdout rows reach no LM.
+    as in a compile, or in seven whose mean is told; under a cap in seconds only as many as a tenth of it has room for, and
+    one at least. Holdout rows reach no LM.
     """
     job = Job(
         program, train, metric, val, holdout, optimizer, lm, proposer, teacher, judge, budget, run_dir, seed, gate, group,
@@ -166,6 +167,7 @@ def _plan(job: Job[M], splits: Splits, probed: Probed, rehearsal: Rehearsal, led
         baseline=math.fsum(run.score.value for run in base) / len(base),
         baseline_rows=len(base),
         failed=sum(run.failure is not None for run in base),
+        failure=next((run.failure for run in base if run.failure is not None), ""),
         tried=len(pairs),
         changed=len(probed.changed),
         differing=sum(was != now for was, now in pairs),

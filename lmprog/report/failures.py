@@ -15,6 +15,7 @@ MOST_REASON = 300
 MOST_NAMED = 12
 """Rows that are named by number."""
 
+_UNREAD = re.compile(r"`[^`]*`: .*\. The reply was:\n", re.DOTALL)
 _EXCEPTION = re.compile(r"\w*(?:Error|Exception|Exit)(?=:)")
 
 
@@ -27,7 +28,7 @@ def failures(facts: Facts, history: History) -> Markup:
 
 def kind(reason: str) -> str:
     """Return what sort of failure a reason tells of, in words that hold nothing of a row."""
-    if reason.startswith("the reply does not hold"):
+    if reason.startswith("the reply does not hold") or _UNREAD.match(reason):
         return "the reply did not hold the outputs asked for"
     named = _EXCEPTION.match(reason)
     return f"the program's code raised {named[0]}" if named else "another reason"

@@ -33,7 +33,7 @@ def headline(facts: Facts, history: History, clock: Clock | None) -> Markup:
         "header",
         element("h1", said(facts.title)),
         element("div", numbers, interval_picture(certificate), class_="headline"),
-        element("p", chip, " ", verdict(certificate, history), class_="verdict"),
+        element("p", chip, " ", verdict(certificate, history, rows=facts.rows), class_="verdict"),
         element("p", resolution(certificate)),
         *(element("p", warning, class_="warning") for warning in _warnings(certificate)),
         element("p", element("code", str(certificate)), class_="sentence"),
@@ -41,22 +41,22 @@ def headline(facts: Facts, history: History, clock: Clock | None) -> Markup:
     )
 
 
-def verdict(certificate: Certificate, history: History) -> str:
-    """Return what the proof says, and what ships."""
-    if certificate.shipped == "baseline" and history.nothing_found:
-        return f"{history.nothing_found} So the program ships as it was."
-    rows = f"{count(certificate.n, 'row')} that the search never saw"
+def verdict(certificate: Certificate, history: History, *, rows: bool) -> str:
+    """Return what the proof says, and what ships; without `rows` no reply to one."""
+    if certificate.shipped == "baseline" and (why := history.nothing_found(rows=rows)):
+        return f"{why} So the program ships as it was."
+    unseen = f"{count(certificate.n, 'row')} that the search never saw"
     if certificate.shipped == "baseline" and certificate.gain > 0:
-        return f"On {rows} there was a gain, but its interval reaches zero, and this gate asks for proof."
+        return f"On {unseen} there was a gain, but its interval reaches zero, and this gate asks for proof."
     if certificate.shipped == "baseline":
-        return f"On {rows} the compiled program was no better, so the program ships as it was."
+        return f"On {unseen} the compiled program was no better, so the program ships as it was."
     if certificate.proven:
-        return f"On {rows} the compiled program is better, and the interval of the gain lies above zero."
+        return f"On {unseen} the compiled program is better, and the interval of the gain lies above zero."
     if certificate.interval.low > 0:
-        return f"On {rows} there was a gain, but fewer than {LEAST_HOLDOUT} rows prove nothing."
+        return f"On {unseen} there was a gain, but fewer than {LEAST_HOLDOUT} rows prove nothing."
     if certificate.gain > 0:
-        return f"On {rows} the gain is not proven: its interval reaches zero."
-    return f"On {rows} the compiled program was no better. It ships all the same, because the gate is {certificate.gate!r}."
+        return f"On {unseen} the gain is not proven: its interval reaches zero."
+    return f"On {unseen} the compiled program was no better. It ships all the same, because the gate is {certificate.gate!r}."
 
 
 def resolvable(certificate: Certificate) -> float:
@@ -94,10 +94,8 @@ def _warnings(certificate: Certificate) -> list[str]:
             f"{count(before, 'row')} gave no prediction before compiling and {after} after; each scored 0. See Failures."
         )
     if certificate.opened_before:
-        found.append(
-            f"{count(certificate.opened_before, 'other run')} looked at these holdout rows before, so the gain may flatter: "
-            f"prove it on fresh rows."
-        )
+        flatters = ", so the gain may flatter: prove it on fresh rows" if certificate.gain > 0 else ""
+        found.append(f"{count(certificate.opened_before, 'other run')} looked at these holdout rows before{flatters}.")
     return found
 
 

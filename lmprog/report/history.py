@@ -6,10 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lmprog.params import Params
+from lmprog.report.markup import clipped
 from lmprog.scores import ScoreTable
 
 SEARCH = "search"
 """What ends with a Stopped event, as a stage; its one fact, without a name, is the reason."""
+MOST_FAILURE = 200
+"""Characters of why a run gave no prediction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,20 @@ class History:
     failures: dict[str, dict[int, str]] = field(default_factory=dict[str, dict[int, str]])
     """Why validation rows gave no prediction, by candidate and row, where the journal tells."""
 
-    @property
-    def nothing_found(self) -> str:
-        """Why there was nothing to prove, in words; empty where a candidate took the lead."""
-        if len(self.candidates) == 1:
+    def nothing_found(self, *, rows: bool) -> str:
+        """Why there was nothing to prove, in words; empty where a candidate took the lead. Without `rows` no reply is shown."""
+        tried = len(self.candidates) - 1
+        if tried < 0 or (tried and (self.leader is None or self.leader.number)):
+            return ""
+        before = next(iter(self.candidates))
+        failures = list(self.failures.get(before, {}).values())
+        if failures and len(failures) == self.table.n(before):
+            first = f" (the first: {clipped(failures[0], MOST_FAILURE)})" if rows else ""
+            return (
+                f"Not one of {len(failures)} runs of the program as it is gave a prediction{first}. Call it once, and see by "
+                "`lp.inspect()` what the LM is sent and what it replies: another LM, format or signature may help."
+            )
+        if not tried:
             ended = [str(stage.facts[""]) for stage in self.stages if "" in stage.facts]
             why = ended[-1] if ended else "the search had none to try"
             spent = "budget" in why or "cap on" in why
@@ -86,15 +99,8 @@ class History:
                 "Give a larger budget, or fewer validation rows" if spent else "Try another optimizer, such as auto"
             )
             return f"No other candidate was scored: {why}. {advice}."
-        if self.leads and self.candidates[self.leads[-1].candidate].number == 0:
-            tried = len(self.candidates) - 1
-            whom = (
-                "The one candidate tried scored no better"
-                if tried == 1
-                else f"None of {tried} candidates scored better"
-            )
-            return f"{whom} on the validation rows."
-        return ""
+        whom = "The one candidate tried scored no better" if tried == 1 else f"None of {tried} candidates scored better"
+        return f"{whom} on the validation rows."
 
     @staticmethod
     def read(events: Sequence[Mapping[str, Any]]) -> "History":
