@@ -77,17 +77,19 @@ class Caps:
         """Seconds and calls begun when the search began."""
         ledger.budget = self._budget
 
-    def plan(self, row: Taken, probed: int) -> None:
+    def plan(self, row: Taken, probed: int, row_s: float = 0.0) -> None:
         """Set the caps of the search, now that so many rows have told what a row takes.
 
-        InputError where not even the score of the unmodified program and the certificate fit the budget.
+        `row_s` is how long a row takes at least where as many run at once as may. InputError where not even the score of
+        the unmodified program and the certificate fit the budget.
         """
         self._row = row
         self.reserved = certificate_calls(self._rows["holdout"], row.calls)
         self.calls = self._budget.calls
         if self._size is not None:
             self.calls = estimate(self._size, predictors=len(self._params), calls_per_row=row.calls, **self._rows).total
-        self._check(row, probed)
+        self._check(row, probed, "the program takes about {} a row")
+        self._check_seconds(row_s)
         self._timed_from = (self._ledger.seconds, self._ledger.begun)
         self._ledger.kept_s = self._kept_s
         self._keep()
@@ -97,12 +99,16 @@ class Caps:
         """Raise InputError where a cap was reached before so many rows were run; `row` is what the first took, or NOTHING."""
         if cap.cap == "seconds":
             return
-        if not row.calls:  # then a call takes what it may take at most, and every predictor makes one
+        said = "the program takes about {} a row"
+        if not row.calls:
             each, calls = self._ledger.largest, len(self._params)
             row = Taken(calls, calls * each.tokens, calls * each.usd, {})
+            said = (
+                "no row was run to its end. Where each predictor makes one call, as long as it may be, a row takes {}"
+            )
         self._row = row
         self.reserved = certificate_calls(self._rows["holdout"], row.calls)
-        self._check(row, probed)
+        self._check(row, probed, said)
 
     @property
     def searchable(self) -> int | None:
@@ -175,20 +181,29 @@ class Caps:
             return LAST * seconds
         return max(LAST_AT_LEAST * seconds, SLOWER * self.reserved * (self._ledger.seconds - began) / calls)
 
-    def _check(self, row: Taken, probed: int) -> None:
+    def _check(self, row: Taken, probed: int, said: str) -> None:
+        """Refuse a cap that is too small; `said` is what is known of a row, with a place for what it takes."""
         budget, before = self._budget, probed + self._rows["val"]
         tokens, usd = self._kept(1.0)
-        self._check_one("calls", budget.calls, row.calls, math.ceil(before * row.calls) + self.reserved)
-        self._check_one("tokens", budget.tokens, row.tokens, math.ceil(before * row.tokens + tokens))
-        self._check_one("USD", budget.usd, row.usd, before * row.usd + usd)
+        self._check_one("calls", budget.calls, said, row.calls, math.ceil(before * row.calls) + self.reserved)
+        self._check_one("tokens", budget.tokens, said, row.tokens, math.ceil(before * row.tokens + tokens))
+        self._check_one("USD", budget.usd, said, row.usd, before * row.usd + usd)
 
-    def _check_one(self, what: str, cap: float | None, per_row: float, least: float) -> None:
+    def _check_seconds(self, row_s: float) -> None:
+        """Refuse a cap in seconds that is too small however well all goes."""
+        said = "at its pace until now the program takes {} a row, with as many rows at once as may be"
+        least = row_s * (self._rows["val"] + 2 * self._rows["holdout"])
+        self._check_one("seconds", self._budget.seconds, said, row_s, least, "at least")
+
+    def _check_one(
+        self, what: str, cap: float | None, said: str, per_row: float, least: float, bound: str = "up to"
+    ) -> None:
         if cap is None or cap >= least:
             return
         rows, or_size = self._rows, ', or `budget="light"`' if what == "calls" else ""
         raise InputError(
-            f"the budget of {_figure(cap)} {what} is too small: the program takes about {_figure(per_row)} {what} a row, so "
-            f"scoring it on {rows['val']} validation rows and proving a gain on {rows['holdout']} holdout rows takes up to "
+            f"the budget of {_figure(cap)} {what} is too small: {said.format(f'{_figure(per_row)} {what}')}, so "
+            f"scoring it on {rows['val']} validation rows and proving a gain on {rows['holdout']} holdout rows takes {bound} "
             f"{_figure(least)} {what}, before any search. Give {_figure(2 * least)} {what} or more{or_size}."
         )
 

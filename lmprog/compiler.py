@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -261,11 +262,14 @@ class Compiling(Generic[M]):
         probed = distinct_rows(self.job.program, self.splits.train)[:PROBED_ROWS]
         alone = 0 if self.ledger.budget == Budget() else 1
         runs: list[Run] = []
-        row = NOTHING
+        row, row_s = NOTHING, math.inf
         try:
             for part in filter(None, (probed[:alone], probed[alone:])):
+                began = self.ledger.seconds
                 runs += (await self._evaluate(lms, self.baseline, part)).runs
                 row = Taken.mean(runs, self.ledger.spent.total_requested)
+                at_once = min(len(part), self.room.size)
+                row_s = min(row_s, (self.ledger.seconds - began) / len(part) * at_once / self.room.size)
         except CapReached as cap:
             self.caps.refuse(row, len(probed), cap)
             raise
@@ -274,7 +278,7 @@ class Compiling(Generic[M]):
             raise DataError(
                 f"{type(self.job.program).__name__} made no LM call on the first {len(probed)} rows, so there is nothing to compile."
             )
-        self.caps.plan(row, len(probed))
+        self.caps.plan(row, len(probed), row_s)
         return row.calls
 
     async def _search(self, problem: Problem) -> Outcome:

@@ -425,10 +425,14 @@ class TestWhatIsKeptForTheProof:
                 lp.Budget(tokens=1000),
                 r"budget of 1,000 tokens is too small: the program takes about 2\d\d tokens a row",
             ),
-            (lp.Budget(tokens=90), "budget of 90 tokens is too small"),
+            (
+                lp.Budget(tokens=90),
+                r"budget of 90 tokens is too small: no row was run to its end\. Where each predictor makes one call, as long as "
+                r"it may be, a row takes 1,\d\d\d tokens",
+            ),
             (lp.Budget(usd=3), r"budget of 3 USD is too small: the program takes about 0\.\d+ USD a row"),
             (lp.Budget(calls=227), "budget of 227 calls is too small: the program takes about 2 calls a row"),
-            (lp.Budget(calls=1), "budget of 1 calls is too small: the program takes about 2 calls a row"),
+            (lp.Budget(calls=1), r"budget of 1 calls is too small: no row was run to its end\. .* a row takes 2 calls"),
         ],
         ids=str,
     )
@@ -446,6 +450,19 @@ class TestWhatIsKeptForTheProof:
         caps: dict[str, Any] = {unit.lower(): float(enough.replace(",", ""))}
         caps = {name: value if name == "usd" else int(value) for name, value in caps.items()}
         assert compiled(tmp_path / "run", lm, lp.Budget(**caps)).certificate.n == 36
+
+    def test_a_cap_in_seconds_too_small_at_the_pace_of_the_first_rows_is_refused_before_the_search(
+        self, tmp_path: Path
+    ) -> None:
+        lm = ScriptedLM(planted, latency_s=0.02)
+
+        with pytest.raises(
+            lp.InputError, match=r"budget of 0\.8 seconds is too small: at its pace until now .* at least"
+        ):
+            compiled(tmp_path / "run", lm, lp.Budget(seconds=0.8), concurrency=1)  # 92 rows of 2 calls take 3.7 s
+
+        assert lm.sent == 8  # four rows
+        assert compiled(tmp_path / "run", lm, lp.Budget(seconds=30), concurrency=1).certificate.n == 36
 
     def test_the_least_named_is_accepted_and_less_is_not(self, tmp_path: Path) -> None:
         assert compiled(tmp_path / "1", ScriptedLM(planted), lp.Budget(calls=228)).certificate.n == 36  # 8 + 40 + 180

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,17 @@ class Asking(lp.Module):
 
     def forward(self, question: str) -> Solve:
         return self.solve(question=question)
+
+
+class Slow(Asking):
+    """Computes for a while."""
+
+    runs = 0
+
+    def forward(self, question: str) -> Solve:
+        self.runs += 1
+        time.sleep(0.05)
+        return super().forward(question)
 
 
 @dataclass(frozen=True)
@@ -142,11 +154,23 @@ class TestWhatItTells:
         lm = ScriptedLM(script(improvable), latency_s=0.1)
 
         with pytest.raises(
-            lp.InputError, match=r"this budget is expected to end the compile before its proof: .* seconds"
+            lp.InputError, match=r"the budget of 5 seconds is too small: .* takes at least 1\d\.?\d* seconds"
         ):
             planned(tmp_path, lm=lm, concurrency=1, budget=lp.Budget(seconds=5))
 
         assert lm.sent < 40
+
+    def test_under_a_cap_in_seconds_there_are_as_many_rehearsals_as_a_tenth_of_it_has_room_for(
+        self, tmp_path: Path
+    ) -> None:
+        def runs(budget: lp.Budget) -> float:
+            """Runs of a slow program while it is planned, over those of one compile."""
+            slow = Slow()
+            plan = lp.plan(slow, **given(tmp_path / str(budget), budget=budget))
+            return slow.runs / plan.total.calls
+
+        assert runs(lp.Budget(seconds=6)) < 2
+        assert runs(lp.Budget(calls=3000)) > 6
 
     def test_calls_of_a_metric_are_counted_for_the_judge(self, tmp_path: Path) -> None:
         judge = lp.Predict("said -> verdict")
@@ -276,6 +300,16 @@ class TestAdvice:
 
         assert "and not one score" in plan.advice[0]
 
+    def test_where_no_reply_can_be_read_it_shows_one_with_the_field_that_is_missing(self, tmp_path: Path) -> None:
+        plan = planned(tmp_path, lm=ScriptedLM(lambda asked: lp.Response("I cannot help with that. " * 50)))
+
+        (advice,) = plan.advice
+        assert advice.startswith(
+            f"Do not compile: not one of {plan.baseline_rows} runs of the program gave a prediction (the first: `solve`: "
+            "the field `answer` is missing. The reply was: I cannot help with that. I cannot help"
+        )
+        assert len(advice) < 500
+
     def test_rows_too_few_for_what_prompts_change_are_told_with_how_many_it_takes(self, tmp_path: Path) -> None:
         def seldom(number: int, asked: Asked) -> bool:
             return number % 2 == 0 or (bool(asked.demos) and number == 103)
@@ -325,6 +359,24 @@ class TestRehearsal:
 
         assert json.loads(found.text) == {"answer": "7"}
 
+    def test_the_order_in_which_calls_came_makes_no_difference(self) -> None:
+        asked = [request_of("chat", f"question {n}", how) for how in ("Answer.", "Read.", "Think.") for n in range(8)]
+        calls = [
+            call(one, reply({"answer": f"reply {n % 5}"}, one), tokens=40 + n % 7, seconds=0.1 + n % 3)
+            for n, one in enumerate(asked)
+        ]
+        wanted = [request_of("chat", f"question {n}", how) for how in ("Guess.", "Try.") for n in range(20)]
+
+        def told(known: list[Call], requests: list[Request]) -> dict[str, tuple[str, int, float]]:
+            estimates, said = Estimates(known), dict[str, tuple[str, int, float]]()
+            for one in requests:
+                key = request_key("scripted", one)
+                found = estimates.reply("scripted", one, key, distinct=True)
+                said[key] = found.text, found.prompt_tokens, estimates.seconds("scripted", one, found, key, beside=1)
+            return said
+
+        assert told(calls, wanted) == told(calls[::-1], wanted[::-1]) == told(calls[7:] + calls[:7], wanted)
+
     def test_tokens_and_seconds_grow_with_the_prompt_as_they_did(self) -> None:
         asked = [request_of("chat", "word " * size) for size in (10, 100, 200)]
         sizes = [sum(len(message.text) for message in one.messages) for one in asked]
@@ -338,8 +390,8 @@ class TestRehearsal:
         assert estimates.seconds("scripted", longer, found, "key", beside=0) == pytest.approx(size / 1000, rel=0.05)
 
 
-def request_of(layout: Any, question: str) -> Request:
-    template = prepare(Solve, PredictorParams(instruction="Answer.", format=layout))
+def request_of(layout: Any, question: str, instruction: str = "Answer.") -> Request:
+    template = prepare(Solve, PredictorParams(instruction=instruction, format=layout))
     return Request(template.render({"question": question}), schema=template.schema)
 
 

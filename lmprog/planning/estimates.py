@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -76,49 +78,33 @@ def luck(*names: str) -> float:
 
 
 class _Kind:
-    """The recorded calls of one kind."""
+    """The recorded calls of one kind. The same calls give the same replies, in whatever order they came."""
 
     def __init__(self, salt: str) -> None:
         self._salt = salt
         self.calls: list[Call] = []
-        self._by_demos: dict[bool, list[Call]] = {True: [], False: []}
-        self._by_question: dict[str, list[Call]] = {}
+        self._pools: _Pools | None = None
         self._usable: dict[tuple[str, str], str] = {}
-        self._first: dict[str, str] = {}
-        self._again = self._changed = self._new = 0
-        self._texts: set[str] = set()
-        self._line: tuple[float, float] | None = None
 
     def add(self, call: Call) -> None:
-        question = call.request.messages[-1].text
-        before = self._by_question.setdefault(question, [])
-        if before:
-            self._again += 1
-            self._changed += call.response.text != before[0].response.text
-        self._new += call.response.text not in self._texts
-        self._texts.add(call.response.text)
-        before.append(call)
         self.calls.append(call)
-        self._by_demos[shows_demos(call.request)].append(call)
-        self._line = None
+        self._pools = None
 
     def reply(self, request: Request, key: str, *, distinct: bool) -> Response:
+        pools = self._pools = self._pools or _Pools.of(self.calls)
         question = request.messages[-1].text
-        first = self._first.setdefault(question, key)
-        known = self._by_question.get(question)
-        own = known[0] if known else self.calls[int(luck(self._salt, question) * len(self.calls))]
-        share = self._changed / self._again if self._again else 1.0
-        changes = request.temperature > 0 or (
-            luck(self._salt, key, "changes") < share and (key != first or bool(known))
-        )
-        call = self._other(request, key, own, known or ()) if changes else own
-        fresh = distinct and luck(self._salt, key, "fresh") < self._new / len(self.calls)
-        return self._counted(call, request, self._text(request, call, _word(self._salt + key) if fresh else ""))
+        known = pools.by_question.get(question, ())
+        own = known[0] if known else pools.calls[int(luck(self._salt, question) * len(pools.calls))]
+        share = pools.changed if known else 1 - math.sqrt(1 - pools.changed)  # two prompts then differ as often
+        changes = request.temperature > 0 or luck(self._salt, key, "changes") < share
+        call = self._other(pools, request, key, own, known) if changes else own
+        fresh = distinct and luck(self._salt, key, "fresh") < pools.new
+        return self._counted(pools, call, request, self._text(request, call, _word(self._salt + key) if fresh else ""))
 
-    def _other(self, request: Request, key: str, own: Call, known: Sequence[Call]) -> Call:
+    def _other(self, pools: "_Pools", request: Request, key: str, own: Call, known: Sequence[Call]) -> Call:
         """Draw another reply: one to the same question, or else to any, from prompts with demos where this has some."""
-        alike = self._by_demos[shows_demos(request)]
-        for number, pool in enumerate([known, *[alike or self.calls] * DRAWS]):
+        alike = pools.by_demos[shows_demos(request)]
+        for number, pool in enumerate([known, *[alike or pools.calls] * DRAWS]):
             call = pool[int(luck(self._salt, key, str(number)) * len(pool))] if pool else own
             if call.response.text != own.response.text:
                 return call
@@ -133,26 +119,64 @@ class _Kind:
             self._usable[place] = _in_layout_of(request, call, "")
         return self._usable[place]
 
-    def _counted(self, call: Call, request: Request, text: str) -> Response:
+    def _counted(self, pools: "_Pools", call: Call, request: Request, text: str) -> Response:
         """Return the reply as the LM would have counted it."""
-        said = call.response
-        prompt = self._prompt_tokens(_length(request)) if said.prompt_tokens else 0
+        said, (start, slope) = call.response, pools.line
+        prompt = max(1, round(start + slope * _length(request))) if said.prompt_tokens else 0
         completion = round(said.completion_tokens * (len(text) / len(said.text) if said.text else 1.0))
         before = said.prompt_tokens + said.completion_tokens
         usd = said.usd * (prompt + completion) / before if said.usd and before else said.usd
         return replace(said, text=text, prompt_tokens=prompt, completion_tokens=completion, usd=usd, recorded=False)
 
-    def _prompt_tokens(self, length: int) -> int:
-        if self._line is None:
-            lengths = np.array([_length(call.request) for call in self.calls], dtype=float)
-            tokens = np.array([call.response.prompt_tokens for call in self.calls], dtype=float)
-            if lengths.max() > SPREAD * lengths.min():
-                slope, start = np.polyfit(lengths, tokens, 1)
-                self._line = float(start), float(slope)
-            else:
-                self._line = 0.0, float(tokens.sum() / lengths.sum())
-        start, slope = self._line
-        return max(1, round(start + slope * length))
+
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """Calls of one kind to draw from, in an order that the calls alone decide: those of the prompt used most come first."""
+
+    calls: Sequence[Call]
+    by_demos: Mapping[bool, Sequence[Call]]
+    """By whether the prompt showed demos."""
+    by_question: Mapping[str, Sequence[Call]]
+    changed: float
+    """How often another prompt gave another reply to a question; 1 where no question was asked again."""
+    new: float
+    """How many of the replies are different ones."""
+    line: tuple[float, float]
+    """Tokens of a prompt without characters, and of a character."""
+
+    @staticmethod
+    def of(calls: Sequence[Call]) -> "_Pools":
+        """Return the pools of one call or more."""
+        used = Counter(_prompt(call) for call in calls)
+        ordered = sorted(
+            calls, key=lambda call: (shows_demos(call.request), -used[_prompt(call)], _prompt(call), call.key)
+        )
+        by_demos: dict[bool, list[Call]] = {True: [], False: []}
+        by_question: dict[str, list[Call]] = {}
+        for call in ordered:
+            by_demos[shows_demos(call.request)].append(call)
+            by_question.setdefault(call.request.messages[-1].text, []).append(call)
+        again = len(ordered) - len(by_question)
+        changed = sum(
+            call.response.text != first.response.text for first, *rest in by_question.values() for call in rest
+        )
+        texts = {call.response.text for call in ordered}
+        return _Pools(
+            ordered, by_demos, by_question, changed / again if again else 1.0, len(texts) / len(ordered), _line(ordered)
+        )
+
+
+def _prompt(call: Call) -> str:
+    return call.request.messages[0].text
+
+
+def _line(calls: Sequence[Call]) -> tuple[float, float]:
+    lengths = np.array([_length(call.request) for call in calls], dtype=float)
+    tokens = np.array([call.response.prompt_tokens for call in calls], dtype=float)
+    if lengths.max() > SPREAD * lengths.min():
+        slope, start = np.polyfit(lengths, tokens, 1)
+        return float(start), float(slope)
+    return 0.0, float(tokens.sum() / lengths.sum())
 
 
 class _Times:
@@ -177,10 +201,11 @@ class _Times:
         return expected * ratios[int(lucky * len(ratios))]
 
     def _fitted(self) -> tuple[NDArray[np.float64], list[float]]:
-        timings = [call.timing for call in self.calls if call.timing is not None]
+        calls = sorted(self.calls, key=lambda call: call.key)
+        timings = [call.timing for call in calls if call.timing is not None]
         shapes = [
             (1.0, float(_length(call.request)), float(len(call.response.text)), timing.beside)
-            for call, timing in zip(self.calls, timings, strict=True)
+            for call, timing in zip(calls, timings, strict=True)
         ]
         features, seconds = np.array(shapes), np.array([timing.seconds for timing in timings])
         weights = _least_squares(features, seconds)

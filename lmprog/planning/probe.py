@@ -100,7 +100,7 @@ async def probe(job: Job[M], splits: Splits, lms: Mapping[Role, LM], ledger: Led
             raise DataError(
                 f"{type(program).__name__} made no LM call on the first {len(first)} rows, so there is nothing to compile."
             )
-        caps.plan(row, len(first))
+        caps.plan(row, len(first), row_s * min(1.0, len(first) / room.size))
         caps.free()  # the probe takes so little that nothing need be kept back while it runs
         whole = job.budget if isinstance(job.budget, Budget) else Budget()
         count = affordable(row, replace(whole, calls=caps.calls), row_s)

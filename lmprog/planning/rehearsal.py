@@ -7,6 +7,8 @@ import asyncio
 import hashlib
 import inspect
 import math
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from lmprog.inspection import unseen
 from lmprog.job import Job
 from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import Routed, compose
-from lmprog.lm.ledger import ROLES, Amount, Ledger, Role
+from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Role
 from lmprog.lm.limit import Slots
 from lmprog.metrics import Metric, Score, takes_trace
 from lmprog.module import M, inputs_of
@@ -45,9 +47,11 @@ ASKED_WARM = 4
 ASKED_IN_ALL = 24
 REHEARSALS = 7
 """What a search takes is a matter of luck: who wins, and how long the winner's prompt is. The mean is of so many."""
-MANY = 1 << 20
 SHORT = 5000
 """Calls of a compile up to which it is rehearsed as often: seconds."""
+SHARE_S = 0.1
+"""The part of a cap in seconds beyond which planning goes on with no further rehearsal than the first."""
+MANY = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,19 @@ class Stage:
 async def rehearse(
     job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], splits: Splits, stage: Stage
 ) -> Rehearsal:
-    """Return the mean of some rehearsals, each with other luck; of one where the compile takes many calls."""
-    found = [await _rehearsed(job, optimizer, clients, splits, stage, "0")]
-    if sum(amount.calls for amount in found[0].requested.values()) <= SHORT:
-        found += [await _rehearsed(job, optimizer, clients, splits, stage, str(luck)) for luck in range(1, REHEARSALS)]
+    """Return the mean of some rehearsals, each with other luck; of one where the compile takes many calls.
+
+    Of a cap in seconds they take a tenth, or the first alone takes more: up to the cap.
+    """
+    began, found = time.monotonic(), list[Rehearsal]()
+    cap_s = job.budget.seconds if isinstance(job.budget, Budget) else None
+    while len(found) < REHEARSALS:
+        found.append(await _rehearsed(job, optimizer, clients, splits, stage, str(len(found))))
+        next_s = (time.monotonic() - began) * (len(found) + 1) / len(found)
+        if sum(amount.calls for amount in found[0].requested.values()) > SHORT or next_s > SHARE_S * (
+            cap_s or math.inf
+        ):
+            break
     seconds = [one.seconds for one in found if one.seconds is not None]
     return replace(
         found[0],
@@ -158,6 +171,8 @@ class _Cast:
     """The keys of the requests that were answered before."""
     asked: dict[str, int] = field(default_factory=dict[str, int])
     """How many requests were sent, by the outputs that they want."""
+    asking: Counter[str] = field(default_factory=Counter[str])
+    """How many of them are under way."""
     before: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -230,13 +245,16 @@ class _Simulated:
             return replace(known.response, recorded=False)
         kind = of.estimates.kind(self.name, request)
         if of.may_ask(kind, request, self._role):
+            of.asking[kind] += 1
             try:
                 with of.clock.held():
                     return replace(await self._real(request), recorded=False)
             except CapReached:
                 of.asks = False
-        while not of.estimates.known(kind) and of.asks and of.asked.get(kind):
-            await asyncio.sleep(0.001)  # the first of its kind is being asked
+            finally:
+                of.asking[kind] -= 1
+        while of.asking[kind]:
+            await asyncio.sleep(0.001)  # how many of its kind are known must be no matter of timing
         reply = of.estimates.reply(self.name, request, key, distinct=self._role == "proposer")
         self._in_flight += 1
         try:
