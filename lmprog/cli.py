@@ -36,6 +36,7 @@ from lmprog.certificate import Gate
 from lmprog.compiler import CompileResult
 from lmprog.compiler import run as run_job
 from lmprog.errors import ContextError, InputError, LMError, LmprogError, OutputError
+from lmprog.escapes import escaped
 from lmprog.exits import (
     BASELINE,
     BUG,
@@ -436,7 +437,7 @@ async def _run_row(program: Program, inputs: dict[str, Any]) -> object:
 def _print_outcome(outcome: object, out: TextIO, *, as_json: bool, several: bool) -> None:
     if isinstance(outcome, LmprogError):
         said = error_data(outcome)
-        print(f"error: {said['message']}", file=sys.stderr)
+        print(f"error: {escaped(said['message'])}", file=sys.stderr)
         if as_json:
             print_json({"error": said}, out)
         return
@@ -444,11 +445,10 @@ def _print_outcome(outcome: object, out: TextIO, *, as_json: bool, several: bool
     if as_json:
         print_json(data, out)
         return
-    if isinstance(data, dict):
-        for name, value in cast("dict[str, Any]", data).items():
-            print(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}", file=out)
-    else:
-        print(data if isinstance(data, str) else json.dumps(data, ensure_ascii=False), file=out)
+    values = cast("dict[str, Any]", data).items() if isinstance(data, dict) else [("", data)]
+    for name, value in values:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        print(f"{name}: " if name else "", escaped(text) if out.isatty() else text, sep="", file=out)
     if several:
         print(file=out, flush=True)
 

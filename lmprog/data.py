@@ -2,10 +2,11 @@
 
 import codecs
 import hashlib
-import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import NoneType
 from typing import Any, cast
@@ -16,7 +17,7 @@ from pydantic_core import SchemaError, to_jsonable_python
 
 from lmprog.errors import DataError
 from lmprog.module import Program, input_types_of, inputs_of, required_inputs_of
-from lmprog.request import canonical_json
+from lmprog.request import canonical_json, read_json
 from lmprog.signature import type_name
 
 Row = Mapping[str, Any] | BaseModel
@@ -27,6 +28,7 @@ LEAST_HOLDOUT = 30
 """Fewer rows cannot resolve any gain that is worth shipping."""
 _SHOWN = 200
 """Characters of a value that an error shows."""
+_BROKEN = re.compile("[\ud800-\udfff]")
 _ANY_CLASS = ConfigDict(arbitrary_types_allowed=True)
 
 
@@ -72,6 +74,9 @@ def read_rows(rows: Iterable[Any], program: Program, *, what: str) -> tuple[Row,
         if not isinstance(row, (Mapping, BaseModel)):
             raise DataError(f"{where}: {_shown(row)} is neither a dict nor a pydantic object.")
         values = fields_in(cast("Row", row))
+        for name, value in values.items():
+            if _is_broken(name) or _is_broken(value):
+                raise DataError(f"{where}, {_broken(name)}")
         missing = [name for name in needed if name not in values]
         if missing:
             raise DataError(
@@ -97,13 +102,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
             continue
         shown = repr(line[:120].decode(errors="replace").strip())
         try:
-            row = json.loads(line.decode())
+            row = read_json(line.decode())
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number} is not JSON in UTF-8 ({error}): {shown}. Write one row a line, as {{...}}."
             ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number} is not an object: {shown}. Write one row a line, as {{...}}.")
+        for name, value in cast("dict[str, Any]", row).items():
+            if _is_broken(name) or _is_broken(value):
+                raise DataError(f"{path}, line {number}, {_broken(name)}")
         rows.append(cast("dict[str, Any]", row))
     return rows
 
@@ -191,6 +199,24 @@ def _checked_types(program: Program) -> dict[str, tuple[object, TypeAdapter[Any]
             with suppress(PydanticUserError, PydanticSchemaGenerationError, SchemaError, TypeError):
                 adapters[name] = (kind, TypeAdapter(kind))  # a model brings its own configuration
     return adapters
+
+
+def _is_broken(value: object) -> bool:
+    """Tell whether a text in a value holds half of a surrogate pair."""
+    if isinstance(value, str):
+        return not value.isascii() and _BROKEN.search(value) is not None
+    if isinstance(value, BaseModel):
+        value = fields_in(value)
+    if isinstance(value, Mapping):
+        return any(map(_is_broken, chain.from_iterable(cast("Mapping[object, object]", value).items())))
+    return isinstance(value, list | tuple | set | frozenset) and any(map(_is_broken, cast("Iterable[object]", value)))
+
+
+def _broken(name: str) -> str:
+    return (
+        f"{name!a} holds half of a surrogate pair, which no file in UTF-8 can hold. Write the whole character, or leave it "
+        "out: `text.encode(errors='ignore').decode()`."
+    )
 
 
 def _check_value(value: object, kind: object, adapter: TypeAdapter[Any], where: str, program: str) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, NoReturn, TextIO
 import typer
 
 from lmprog.errors import CapReached, LMError, LmprogError, MetricError, OutputError
+from lmprog.escapes import escaped
 from lmprog.loop import DEBUG, users_part
 from lmprog.secrets import redact, redact_code
 
@@ -58,7 +59,8 @@ def failed(error: BaseException, *, as_json: bool) -> Exit:
         print(redact_code("".join(lines)), end="", file=sys.stderr)
     if not _is_bug(error) and (notes or not isinstance(error, BrokenPipeError)):
         print(
-            " ".join([text, *notes]) if code == INTERRUPTED else "\n".join([f"error: {text}", *notes]), file=sys.stderr
+            escaped(" ".join([text, *notes]) if code == INTERRUPTED else "\n".join([f"error: {text}", *notes])),
+            file=sys.stderr,
         )
     if as_json:
         said = {"kind": kind, "message": " ".join([text, *notes]), "exit": code}

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import TextIO, cast
 
 from lmprog.errors import InputError
+from lmprog.escapes import escaped
 from lmprog.request import Request, Response, ToolCall
 from lmprog.secrets import redact
 
@@ -56,7 +57,9 @@ def inspect(n: int = 1, *, file: TextIO | None = None) -> None:
     elif len(kept) < n:
         more = f"no more than {KEPT} are kept" if len(kept) == KEPT else "there were no more"
         lines.append(f"{len(kept)} of the {n} calls asked for: {more}.")
-    print(redact("\n".join(lines)), file=file or sys.stdout)
+    to = file or sys.stdout
+    encoding = to.encoding or "utf-8"  # a StringIO has none
+    print(escaped(redact("\n".join(lines))).encode(encoding, "backslashreplace").decode(encoding), file=to)
 
 
 def _lines(path: str, lm_name: str, request: Request, outcome: Response | str) -> Iterator[str]:

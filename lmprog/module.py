@@ -52,10 +52,10 @@ class Module:
                 part.owner = part.owner or type(self).__name__
 
     @overload
-    def __call__(self: _Sync[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def __call__(self: _Sync[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
-    def __call__(self: _Async[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self: _Async[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the program. In async code write `await program.acall(...)`."""
         if loop.on_loop():
             raise ScopeError(
@@ -69,14 +69,14 @@ class Module:
             return forward(*args, **kwargs)
 
     @overload
-    async def acall(self: _Async[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def acall(self: _Async[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
     @overload
-    async def acall(self: _Sync[P, R_co], *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+    async def acall(self: _Sync[P, R_co], /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    async def acall(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the program; a sync `forward` runs in a worker thread."""
         return await self._acall(*args, **kwargs)
 
-    async def _acall(self, *args: Any, **kwargs: Any) -> Any:
+    async def _acall(self, /, *args: Any, **kwargs: Any) -> Any:
         with _entered(self):
             aforward = getattr(self, "aforward", None)
             if aforward is not None:

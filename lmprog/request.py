@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from inspect import isawaitable
 from types import CoroutineType
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from lmprog.errors import CapabilityError, LMError, LmprogError, UnavailableError
 
@@ -22,6 +23,8 @@ Capability = Literal[
 """
 
 DEFAULT_MAX_TOKENS = 512
+MOST_TOKENS = 2**53
+"""No call takes more; up to here a count is a number that can be reckoned with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,25 @@ async def _answered(lm: LM, request: Request) -> Response:
         raise LMError(f"the LM {lm.name} returned {_shown(response)}: return lp.Response(text), with the reply's text.")
     if not isinstance(cast("object", response.text), str):
         raise LMError(f"the LM {lm.name} returned a Response whose text is {_shown(response.text)}: give it a str.")
+    _check_figures(lm, response)
     return response
+
+
+def _check_figures(lm: LM, response: Response) -> None:
+    """Raise LMError where a figure is none that an account can hold: it would credit a cap, or never fit one."""
+    for name in ("prompt_tokens", "completion_tokens"):
+        count = cast("object", getattr(response, name))
+        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
+            raise LMError(
+                f"the LM {lm.name} returned a Response whose {name} is {_shown(count)}: give an int from 0 on, and 0 where it is "
+                "not known."
+            )
+    usd = cast("object", response.usd)
+    if usd is not None and (isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd < math.inf):
+        raise LMError(
+            f"the LM {lm.name} returned a Response whose usd is {_shown(usd)}: give what the call cost, a number from 0 on, and "
+            "None where it is not known."
+        )
 
 
 async def score(lm: LM, request: Request, texts: Sequence[str]) -> list[float]:
@@ -183,12 +204,27 @@ async def score(lm: LM, request: Request, texts: Sequence[str]) -> list[float]:
 
 
 def _shown(value: object) -> str:
-    return "None" if value is None else f"{repr(value)[:100]} of type {type(value).__name__}"
+    return "None" if value is None else f"{_written(value)[:100]} of type {type(value).__name__}"
+
+
+def _written(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # of an int with thousands of digits
+        return "a number"
 
 
 def canonical_json(value: object) -> str:
     """Return JSON text that is equal for equal values: sorted keys, no spaces, UTF-8 characters as they are."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return JSON data, or raise ValueError; so, too, where it is nested deeper than Python follows."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def request_key(lm_name: str, request: Request) -> str:

@@ -5,14 +5,17 @@ import os
 import re
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
+from errno import ENOSPC
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Annotated, Any, TextIO, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmprog.errors import RunDirError
 from lmprog.events import CandidateScored, Event
-from lmprog.request import canonical_json
+from lmprog.request import canonical_json, read_json
 
 CALLS, JOURNAL, LOCK, REPORT, RESULT, RUN = (
     "calls.sqlite", "journal.jsonl", "lock", "report.html", "result.lmprog", "run.json",
@@ -35,8 +38,36 @@ _DIGEST = re.compile(r" [0-9a-f]{16}$")
 _NO_CAP = re.compile(r"\b\w+=None(, )?|, \w+=None")
 _SHOWN = 60
 """Characters of a setting that an error shows."""
+_FROM_0 = Field(ge=0, allow_inf_nan=False)
+_PARTS = {
+    "CandidateScored": {"candidate", "rows", "scores", "requested", "origin"},
+    "IncumbentChanged": {"candidate", "score", "requested"},
+    "StageEnded": {"stage", "facts", "requested"},
+    "Stopped": {"reason", "requested"},
+}
+"""What a line of the journal holds at least, by event."""
 _BEYOND = 1 << 20
 """A place in the lock file that is never written to."""
+
+
+class _Cut(BaseModel):
+    cap: str
+    beside: list[str]
+
+
+class _Facts(BaseModel):
+    """What of run.json is read again."""
+
+    model_config = ConfigDict(extra="allow", defer_build=True)
+
+    settings: dict[str, Any] = {}
+    seconds: Annotated[float, _FROM_0] = 0.0
+    sent: Annotated[int, _FROM_0] = 0
+    usd_by_role: dict[str, Annotated[float, _FROM_0]] = {}
+    cuts: dict[str, _Cut] = {}
+    opened_before: Annotated[int, _FROM_0] = 0
+    finished: bool = False
+    no_rows: bool = False
 
 
 class RunDir:
@@ -59,8 +90,9 @@ class RunDir:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunDirError(f"{path} cannot be made: {error.strerror}. Give another run_dir.") from None
-        with _locked(path / LOCK):
-            run_dir = RunDir(path)
+        run_dir = RunDir(path)
+        read_only = not os.access(path, os.W_OK) and run_dir.facts().get("finished")  # there is nothing to write
+        with nullcontext() if read_only else _locked(path / LOCK):
             run_dir._check(settings)
             yield run_dir
 
@@ -75,8 +107,14 @@ class RunDir:
     @contextmanager
     def journal(self) -> Generator["Journal"]:
         """Open the journal of this process's part of the run. A resumed run writes it anew, from replayed calls."""
-        with (self.path / JOURNAL).open("w", encoding="utf-8") as file:
+        path = self.path / JOURNAL
+        with _writing(path):
+            file = path.open("w", encoding="utf-8")
+        try:
             yield Journal(file)
+        finally:
+            with suppress(OSError):  # an event that could not be written has told
+                file.close()
 
     def events(self) -> list[dict[str, Any]]:
         """Return the journal's events as JSON data; a line that a kill cut short is left out."""
@@ -103,8 +141,13 @@ class RunDir:
                 f"out to have one named by the settings."
             )
 
+    def write(self, name: str, content: bytes) -> None:
+        """Write one of the directory's files, whole or not at all."""
+        with _writing(self.path / name):
+            write_atomically(self.path / name, content)
+
     def _write(self, facts: Mapping[str, object]) -> None:
-        write_atomically(self.path / RUN, json.dumps(facts, indent=2).encode())
+        self.write(RUN, json.dumps(facts, indent=2).encode())
 
 
 class Journal:
@@ -120,18 +163,22 @@ class Journal:
             del data["params"]
         elif isinstance(event, CandidateScored):
             self._known.add(event.candidate)
-        self._file.write(json.dumps(data) + "\n")
-        self._file.flush()
+        with _writing(self._file.name):
+            self._file.write(json.dumps(data) + "\n")
+            self._file.flush()
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Return a journal's events as JSON data; a line that a kill cut short is left out."""
+    """Return a journal's events as JSON data; a line that a kill cut short, or that is no event, is left out."""
     events: list[dict[str, Any]] = []
-    for line in path.read_text(encoding="utf-8").split("\n") if path.exists() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []:
         try:
-            events.append(json.loads(line))
+            event = read_json(line)
         except ValueError:
             continue
+        parts = cast("dict[str, Any]", event) if isinstance(event, dict) else {}
+        if parts and parts.keys() >= _PARTS.get(str(parts.get("event")), set()):
+            events.append(parts)
     return events
 
 
@@ -155,7 +202,10 @@ def opened_before(path: Path, holdout: str) -> int:
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a kill, sees the old content or the new, never a part."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut may leave the new name with nothing behind it
     os.replace(part, path)
 
 
@@ -181,7 +231,7 @@ def _locked(path: Path) -> Generator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise RunDirError(f"{path} cannot be written: {error.strerror}. Give another run_dir.") from None
+        raise _unwritten(path, error) from None
     try:
         try:
             _lock(handle)
@@ -190,11 +240,25 @@ def _locked(path: Path) -> Generator[None]:
             raise RunDirError(
                 f"{path.parent} is in use by the process {pid}. Wait for it, or give another run_dir."
             ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, str(os.getpid()).encode())
+        with _writing(path):
+            os.ftruncate(handle, 0)
+            os.write(handle, str(os.getpid()).encode())
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def _writing(path: Path | str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritten(path, error) from None
+
+
+def _unwritten(path: Path | str, error: OSError) -> RunDirError:
+    mend = "Free some space: the recorded calls are kept" if error.errno == ENOSPC else "Give another run_dir"
+    return RunDirError(f"{path} cannot be written: {error.strerror}. {mend}.")
 
 
 def _lock(handle: int) -> None:
@@ -214,12 +278,20 @@ def _lock(handle: int) -> None:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path.read_text(encoding="utf-8"))
+        if isinstance(data, dict):
+            return _Facts.model_validate(data).model_dump(exclude_unset=True)
+        why = "it holds no object"
+    except OSError as error:
+        raise RunDirError(f"{path} cannot be read: {error.strerror}. Give another run_dir.") from None
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        why = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
     except ValueError as error:
-        raise RunDirError(f"{path} is damaged ({error}). Give another run_dir.") from None
-    if not isinstance(data, dict):
-        raise RunDirError(f"{path} is damaged: it holds no object. Give another run_dir.")
-    return cast("dict[str, Any]", data)
+        why = str(error)
+    of_run = (path.parent / CALLS).exists()
+    mend = "Delete that file: the recorded calls are kept and the run goes on" if of_run else "Give another run_dir"
+    raise RunDirError(f"{path} is damaged ({why}). {mend}.")
 
 
 def _in_words(name: str, old: object, new: object) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from lmprog.certificate import Certificate
 from lmprog.compiler import CompileResult
+from lmprog.escapes import escaped
 from lmprog.events import Event, IncumbentChanged, RoundStarted
 from lmprog.narration import Narration, count
 from lmprog.params import Demo, Params, PredictorParams
@@ -42,7 +43,7 @@ class _Console(Console):
 
 def say(console: Console, text: str | Text = "", style: str = "") -> None:
     """Write a line at once, whole: a pipe's reader sees each line when it is written."""
-    console.print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
+    console.print(Text(escaped(text), style) if isinstance(text, str) else text, soft_wrap=True)
 
 
 class Progress:
@@ -83,7 +84,10 @@ class Progress:
         """Take in an event, and write a line where it is worth one."""
         line = self._narration.tell(event)
         if line is not None:
-            say(self._console, Text.assemble((f"{self._clock():>6}  ", "dim"), (line, _STYLES.get(type(event), ""))))
+            say(
+                self._console,
+                Text.assemble((f"{self._clock():>6}  ", "dim"), (escaped(line), _STYLES.get(type(event), ""))),
+            )
 
     def _clock(self) -> str:
         minutes, seconds = divmod(int(self._now() - self._began), 60)

@@ -244,7 +244,37 @@ class TestDamage:
         with pytest.raises(lp.ArtifactError, match=r"has format 2, and this lmprog reads format 1\. Update lmprog"):
             read_artifact(edited(tmp_path / "a.lmprog", lambda manifest: manifest.update(format=2)))
 
-    @pytest.mark.parametrize("text", ["[]", "1", '"manifest"', '{"a": 1}', '{"format": 1}', "nonsense"])
+    @pytest.mark.parametrize(
+        ("part", "value"),
+        [
+            ("program", None), ("program", {"type": 5, "source_sha256": ""}), ("signatures", []),
+            ("signatures", {"answer": {"name": "Reply"}}), ("params", []), ("baseline_params", {"format": 1}),
+            ("lms", {"task": 5}), ("certificate", "proven"), ("certificate", {"n": "x"}), ("packages", None),
+            ("entries", {"report.html": 5}),
+        ],
+    )  # fmt: skip
+    def test_a_part_of_the_manifest_that_is_something_else_is_named(
+        self, tmp_path: Path, part: str, value: object
+    ) -> None:
+        small(tmp_path / "a.lmprog")
+
+        with pytest.raises(lp.ArtifactError, match=rf"in the entry manifest\.json, `{part}\b.* is not as it should be"):
+            read_artifact(edited(tmp_path / "a.lmprog", lambda manifest: manifest.update({part: value})))
+
+    def test_a_predictor_with_the_wrong_number_of_signatures_is_refused(self, tmp_path: Path) -> None:
+        lp.save(lp.Predict("question -> answer"), tmp_path / "a.lmprog")
+
+        with pytest.raises(lp.ArtifactError, match="which lmprog does not know"):
+            lp.load(edited(tmp_path / "a.lmprog", lambda manifest: manifest.update(signatures={})))
+
+    @pytest.mark.parametrize("path", ["", "a\0b"])
+    def test_what_is_no_path_is_refused(self, path: str) -> None:
+        with pytest.raises(lp.ArtifactError, match="cannot be written"):
+            lp.save(Asking(), path)
+        with pytest.raises(lp.ArtifactError, match="cannot be read"):
+            lp.load(path)
+
+    @pytest.mark.parametrize("text", ["[]", "1", '"manifest"', '{"a": 1}', '{"format": 1}', "nonsense", "[" * 100_000])
     def test_a_manifest_of_another_shape_is_refused(self, text: str) -> None:
         file = io.BytesIO()
         with zipfile.ZipFile(file, "w") as archive:

@@ -207,6 +207,14 @@ def test_what_is_no_row_is_named(row: object) -> None:
         read_rows([row], PROGRAM, what="train")
 
 
+@pytest.mark.parametrize("value", ["a\ud800", ["a", {"\udfff": 1}], {"\ud800"}])
+def test_half_a_surrogate_pair_is_refused_with_row_and_field(value: object) -> None:
+    rows = [{"question": "a🙂"}, {"question": "b", "label": value}]
+
+    with pytest.raises(lp.DataError, match=r"`train`, row 1, 'label' holds half of a surrogate pair"):
+        read_rows(rows, PROGRAM, what="train")
+
+
 def test_no_rows_at_all_are_refused() -> None:
     with pytest.raises(lp.DataError, match=r"`train` is empty. Give at least one row with `question`"):
         read_rows([], PROGRAM, what="train")
@@ -231,6 +239,8 @@ def test_jsonl_is_read_with_blank_lines_a_byte_order_mark_and_odd_line_separator
     [
         (b'{"question": "a"', r"rows.jsonl, line 3 is not JSON in UTF-8 \(.*\): '{\"question\": \"a\"'"),
         (b'{"question": "\xff"}', "rows.jsonl, line 3 is not JSON in UTF-8"),
+        (b'{"question": "\\ud800"}', "rows.jsonl, line 3, 'question' holds half of a surrogate pair"),
+        pytest.param(b"[" * 100_000, "rows.jsonl, line 3 is not JSON in UTF-8 .*nested too deep", id="deep"),
         (b'["a"]', r"rows.jsonl, line 3 is not an object: '\[\"a\"\]'. Write one row a line"),
     ],
 )

@@ -1,5 +1,6 @@
 """The last LM calls can be looked at as they were sent, and standard logging hears of every event and call."""
 
+import contextlib
 import io
 import json
 import logging
@@ -130,6 +131,25 @@ def test_memory_is_bounded_and_threads_do_not_disturb_each_other() -> None:
 
     assert shown(200).count("--- predict") == 100
     assert shown(200).endswith("100 of the 200 calls asked for: no more than 100 are kept.\n")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
+def test_what_a_file_cannot_hold_is_shown_escaped(tmp_path: Path, encoding: str) -> None:
+    with lp.using(lm=ScriptedLM(lambda asked: {"answer": "ü\ud800"})), contextlib.suppress(lp.OutputError):
+        lp.Predict(Add)(number=1)
+
+    with (tmp_path / "shown").open("w", encoding=encoding) as file:
+        lp.inspect(file=file)
+
+    shown = (tmp_path / "shown").read_text(encoding)
+    assert ("ü" if encoding == "utf-8" else "\\xfc") + "\\ud800" in shown
+
+
+def test_what_a_reply_holds_moves_no_cursor() -> None:
+    with lp.using(lm=ScriptedLM(lambda asked: {"answer": "\x1b[2Ja\x9b\u202e"})):
+        lp.Predict(Add)(number=1)
+
+    assert "\\x1b[2Ja\\x9b\\u202e" in shown()
 
 
 def test_keys_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

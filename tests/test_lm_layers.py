@@ -19,11 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lmprog as lp
+from lmprog.lm import prices
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots
-from lmprog.lm.retry import Retried
+from lmprog.lm.retry import Retried, patience_s
 from lmprog.request import TokenLogprob, Tool, ToolCall, request_key
 from lmprog.testing import Asked, Handler, ScriptedLM
 
@@ -320,6 +321,11 @@ def test_a_cap_is_a_number_above_zero(caps: dict[str, Any]) -> None:
 
     with pytest.raises(lp.LmprogError, match=f"Budget\\({name}=.*above 0"):
         Budget(**caps)
+
+
+def test_a_cap_that_cannot_be_reckoned_with_is_refused() -> None:
+    with pytest.raises(lp.LmprogError, match="a cap is at most 1,000,000,000,000,000,000"):
+        Budget(tokens=10**5000)
 
 
 def test_spent_is_written_by_sense_and_role() -> None:
@@ -806,3 +812,45 @@ def test_all_that_decides_a_reply_is_part_of_its_key(other: lp.Request) -> None:
 
 def test_a_broken_surrogate_in_a_prompt_has_a_key() -> None:
     assert request_key("lm", ask("\ud83d")) != request_key("lm", ask("\ud83e"))
+
+
+@pytest.mark.parametrize("at_once", [False, True], ids=["after", "beside"])
+def test_once_a_reply_could_not_be_written_no_further_call_is_sent(tmp_path: Path, at_once: bool) -> None:
+    client, ledger, said = ScriptedLM(echo), Ledger(), list[object]()
+
+    async def two() -> None:
+        with CallLog(tmp_path / "calls.sqlite", alone=True) as log:
+            lm = stack(client, ledger, log=log, slots=1)
+            with contextlib.closing(sqlite3.connect(tmp_path / "calls.sqlite")) as other:
+                other.execute("DROP TABLE calls")  # as on a full disk, nothing can be written from now on
+            for asked in [("a", "b")] if at_once else [("a",), ("b",)]:
+                said.extend(await asyncio.gather(*(lm(ask(text)) for text in asked), return_exceptions=True))
+
+    with pytest.raises(lp.RunDirError, match="the last replies are not recorded"):
+        asyncio.run(two())
+
+    assert [type(one) for one in said] == [lp.RunDirError] * 2
+    assert (client.sent, ledger.spent.total_sent.calls) == (1, 1)
+
+
+def test_causes_that_end_in_a_full_stop_are_told_with_one() -> None:
+    client, clock = ScriptedLM(failing([lp.UnavailableError("the proxy answered 502.")] * 1000)), Clock()
+
+    with pytest.raises(lp.UnavailableError, match=r"First causes: the proxy answered 502\. Once it answers"):
+        call(patient(client, clock, outage_s=100), ask("a"))
+
+
+@pytest.mark.parametrize("said", ["nan", "-1", "soon"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMPROG_OUTAGE_S", said)
+
+    with pytest.raises(lp.InputError, match=f"LMPROG_OUTAGE_S='{said}' is no number of seconds"):
+        patience_s()
+
+
+def test_prices_that_are_nested_too_deep_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "prices.json").write_text("[" * 100_000)
+    monkeypatch.setenv("LMPROG_PRICES", str(tmp_path / "prices.json"))
+
+    with pytest.raises(lp.InputError, match="cannot be read as JSON: it is nested too deep"):
+        prices()

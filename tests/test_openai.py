@@ -28,7 +28,7 @@ import lmprog as lp
 from lmprog import loop
 from lmprog.lm.openai import BASE_URL, from_spec
 from lmprog.lm.refusals import Kind, read_refusal, retry_after_s
-from lmprog.lm.wire import Answer, body_of, encoded, response_format
+from lmprog.lm.wire import Answer, body_of, encoded, response_format, response_of
 from lmprog.params import FormatName, PredictorParams
 from lmprog.request import Tool, ToolCall
 from lmprog.secrets import HIDDEN
@@ -144,6 +144,7 @@ def test_neither_name_nor_repr_holds_a_key(server: Server) -> None:
         ("http://", "is no URL of a server"),
         ("http://host:port/v1", "is no URL of a server"),
         ("http://ho st/v1", "is no URL of a server"),
+        ("http://ho\0st/v1", "is no URL of a server"),
         ("http://[::1/v1", "is no URL of a server"),
         (f"https://user:{KEY}@host/v1", "holds a user name or a password"),
         ("https://host/v1?key=x", "goes on after its path"),
@@ -512,6 +513,55 @@ def test_an_answer_that_is_not_whole_is_worth_another_attempt(server: Server, sc
     assert ask(client(server)).text == "re: hello"
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        '{"prompt_tokens": -1000, "completion_tokens": -5, "cost": -1}',
+        '{"prompt_tokens": NaN, "completion_tokens": 1.5, "cost": NaN}',
+        f'{{"prompt_tokens": {"9" * 400}, "completion_tokens": null, "cost": Infinity}}',
+        '{"prompt_tokens": "many", "completion_tokens": [], "cost": "free"}',
+    ],
+)
+def test_figures_that_cannot_be_count_as_not_told(server: Server, usage: str) -> None:
+    server.set(scenes=[Scene(body=f'{{"choices": [{{"message": {{"content": "hi"}}}}], "usage": {usage}}}')])
+
+    assert ask(client(server)) == lp.Response("hi", 0, 0, usd=None)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b'{"choices": [{"message": {"content": "\xe9"}}]}', r"no UTF-8 but .*\\xe9"),
+        (b"[" * 100_000, "no JSON but"),
+        (b'{"choices":' + b"[" * 100_000, "no JSON but"),
+        (b'{"usage": {"prompt_tokens": ' + b"9" * 5000 + b"}}", "no JSON but"),
+    ],
+    ids=["latin-1", "deep", "deep within", "thousands of digits"],
+)
+def test_a_body_that_no_other_attempt_would_mend_is_an_error_at_once(body: bytes, says: str) -> None:
+    with pytest.raises(lp.LMError, match=says) as raised:
+        response_of(body)
+
+    assert not isinstance(raised.value, lp.UnavailableError)
+
+
+def test_a_reply_cut_within_a_character_broke_off() -> None:
+    with pytest.raises(lp.UnavailableError, match="broke off"):
+        response_of('{"choices": [{"message": {"content": "é'.encode()[:-1])
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["soon", "Wed, 21 Oct 2099 07:28:00 +9999999", "Wed, 21 Oct 2099 07:28:00 +99999999999999"],
+)
+def test_a_wait_that_no_clock_can_tell_is_not_told(said: str) -> None:
+    assert retry_after_s({"retry-after": said}) is None
+
+
+def test_a_refusal_nested_too_deep_is_a_refusal() -> None:
+    assert read_refusal(Answer(500, {}, b"[" * 100_000)).kind == "later"
+
+
 def test_a_server_that_takes_too_long_or_is_not_there_is_unavailable(server: Server) -> None:
     server.set(scenes=[Scene(wait_s=30)])
     with pytest.raises(lp.UnavailableError, match=r"gave no answer within 0\.2 s"):
@@ -832,6 +882,21 @@ def test_a_connection_that_the_server_closed_between_two_sync_calls_costs_no_att
     assert server.counts.total == 2
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", "a" * 64 + ".com", "1.2.3.4.5"])
+def test_a_host_that_cannot_be_is_told_at_once(host: str) -> None:
+    with pytest.raises(lp.LMError, match="is no URL that can be asked") as raised:
+        ask(lp.OpenAI("m", base_url=f"http://{host}/v1"))
+
+    assert not isinstance(raised.value, lp.UnavailableError)
+
+
+def test_what_a_server_says_moves_no_cursor(server: Server) -> None:
+    server.set(scenes=[failing(400, "bad \x1b[2J \u202e thing")])
+
+    with pytest.raises(lp.LMError, match=r"bad \\x1b\[2J \\u202e thing"):
+        ask(client(server))
+
+
 def test_it_can_be_asked_from_any_event_loop(server: Server) -> None:
     lm = client(server)
 
@@ -900,6 +965,27 @@ def test_the_environment_s_proxy_is_asked_for_hosts_that_are_not_left_out(
     assert server.last["headers"]["proxy-authorization"].startswith("Basic ")
     ask(client(server))
     assert server.last["line"] == "POST /v1/chat/completions HTTP/1.1"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "kind", "why"),
+    [
+        ("http://127.0.0.1:9", lp.UnavailableError, "the proxy 127.0.0.1:9: Connection refused"),
+        ("http://no.such.host.invalid:3128", lp.UnavailableError, r"the proxy no\.such\.host\.invalid:3128: "),
+        (
+            "http://[",
+            lp.LMError,
+            "the proxy that the environment names for .* is no URL: Invalid IPv6 URL. Mend HTTP_PROXY",
+        ),
+    ],
+)
+def test_a_proxy_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, proxy: str, kind: type[lp.LMError], why: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+
+    with pytest.raises(kind, match=why):
+        ask(lp.OpenAI("m", base_url=f"http://behind-{len(proxy)}.example/v1"))
 
 
 def test_a_kind_of_proxy_that_is_not_spoken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,22 @@ from pathlib import Path
 import pytest
 
 import lmprog as lp
+from lmprog.artifact import read_artifact
 from lmprog.events import CandidateScored, Stopped
 from lmprog.lm.cache import CallLog
-from lmprog.rundir import CALLS, JOURNAL, LOCK, RESULT, RUN, RunDir, opened_before, read_journal, write_atomically
+from lmprog.rundir import (
+    CALLS,
+    JOURNAL,
+    LOCK,
+    REPORT,
+    RESULT,
+    RUN,
+    RunDir,
+    opened_before,
+    read_journal,
+    write_atomically,
+)  # fmt: skip
+from lmprog.testing import Asked, ScriptedLM
 
 SETTINGS = {"seed": 0, "metric": "exact_match"}
 PARAMS = lp.Params({"answer": lp.PredictorParams(instruction="Answer.\u2028Then stop.\x85")})
@@ -284,3 +297,125 @@ def test_a_compile_killed_outright_goes_on_where_it_was(tmp_path: Path) -> None:
     sent, shipped = resumed.stdout.split()
     assert [str(int(sent) + recorded), shipped] == whole.stdout.split() and shipped == "compiled"
     assert (tmp_path / "a" / "run" / RESULT).read_bytes() == (tmp_path / "b" / "run" / RESULT).read_bytes()
+
+
+class TestDamage:
+    def finished(self, path: Path) -> bytes:
+        compile_in_new_process(path)
+        return (path / RESULT).read_bytes()
+
+    def test_a_damaged_run_json_says_to_delete_it_and_the_run_then_sends_nothing_again(self, tmp_path: Path) -> None:
+        result = self.finished(tmp_path)
+        (tmp_path / RUN).write_text("{")
+
+        with pytest.raises(subprocess.CalledProcessError) as ended:
+            compile_in_new_process(tmp_path)
+        assert "Delete that file: the recorded calls are kept and the run goes on." in ended.value.stderr
+        (tmp_path / RUN).unlink()
+
+        assert compile_in_new_process(tmp_path).stdout.startswith("0 ")
+        assert (tmp_path / RESULT).read_bytes() == result
+
+    def test_a_damaged_result_of_a_finished_run_is_made_again(self, tmp_path: Path) -> None:
+        result = self.finished(tmp_path)
+        (tmp_path / RESULT).write_bytes(result[:-100])
+
+        again = compile_in_new_process(tmp_path)
+
+        assert again.stdout.startswith("0 ")
+        assert (tmp_path / RESULT).read_bytes() == result
+
+    def test_a_report_that_is_gone_is_written_from_the_artifact(self, tmp_path: Path) -> None:
+        self.finished(tmp_path)
+        (tmp_path / REPORT).unlink()
+
+        compile_in_new_process(tmp_path)
+
+        assert (tmp_path / REPORT).read_bytes() == read_artifact(tmp_path / RESULT).entries[REPORT]
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            {"settings": None}, {"cuts": [1]}, {"cuts": {"a": {}}}, {"seconds": "long"}, {"seconds": float("nan")},
+            {"sent": -1}, {"usd_by_role": [1]}, {"finished": "perhaps"}, {"opened_before": None},
+        ],
+    )  # fmt: skip
+    def test_facts_of_the_wrong_kind_are_named(self, tmp_path: Path, facts: dict[str, object]) -> None:
+        (tmp_path / RUN).write_text(json.dumps({"settings": SETTINGS, "calls": 5, **facts}))
+
+        with (
+            pytest.raises(lp.RunDirError, match=rf"run\.json is damaged \({next(iter(facts))}"),
+            RunDir.opened(tmp_path, SETTINGS),
+        ):
+            pass
+
+    @pytest.mark.parametrize("content", [b"\xff", b"[" * 100_000, b'{"a":' * 100_000])
+    def test_a_run_json_that_cannot_be_read_is_refused(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / RUN).write_bytes(content)
+
+        with pytest.raises(lp.RunDirError, match=r"run\.json is damaged"), RunDir.opened(tmp_path, SETTINGS):
+            pass
+
+    def test_lines_of_a_journal_that_are_no_whole_event_are_passed_over(self, tmp_path: Path) -> None:
+        lines = [
+            b"5", b"null", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"event": "CandidateScored"}', b"{",
+            b'{"event": "Stopped", "reason": "done", "requested": 1}',
+        ]  # fmt: skip
+        (tmp_path / JOURNAL).write_bytes(b"\n".join(lines))
+
+        assert [event["reason"] for event in read_journal(tmp_path / JOURNAL)] == ["done"]
+
+
+class TestWhatCannotBeWritten:
+    def test_is_named_with_its_path(self, tmp_path: Path) -> None:
+        with RunDir.opened(tmp_path, SETTINGS) as run_dir:
+            (tmp_path / f"{RUN}.part").mkdir()
+            with pytest.raises(lp.RunDirError, match=r"run\.json cannot be written: Is a directory"):
+                run_dir.note(calls=1)
+
+            (tmp_path / JOURNAL).mkdir()
+            with pytest.raises(lp.RunDirError, match=r"journal\.jsonl cannot be written"), run_dir.journal():
+                pass
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+    def test_an_event_on_a_full_disk_says_to_free_space(self, tmp_path: Path) -> None:
+        (tmp_path / JOURNAL).symlink_to("/dev/full")
+
+        with (
+            RunDir.opened(tmp_path, SETTINGS) as run_dir,
+            pytest.raises(lp.RunDirError, match=r"journal\.jsonl cannot be written: No space left .* Free some space"),
+            run_dir.journal() as journal,
+        ):
+            journal(Stopped("done", 1))
+
+    def test_a_note_that_cannot_be_written_hides_no_error_under_way(self, tmp_path: Path) -> None:
+        def full(asked: Asked) -> str:
+            (tmp_path / f"{RUN}.part").mkdir(exist_ok=True)
+            raise lp.AuthError("the key was refused")
+
+        with pytest.raises(lp.AuthError, match="the key was refused"):
+            lp.compile(
+                lp.Predict("question -> answer"),
+                train=[{"question": f"q{number}", "answer": "a"} for number in range(100)],
+                metric=lp.metrics.exact_match("answer"),
+                lm=ScriptedLM(full),
+                run_dir=tmp_path,
+            )
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs users")
+    def test_a_finished_run_that_can_only_be_read_is_opened_all_the_same(self, tmp_path: Path) -> None:
+        path = tmp_path / "run"
+        path.mkdir()
+        (path / RUN).write_text(json.dumps({"settings": SETTINGS, "calls": 5, "finished": True}))
+        code = (
+            "import os, pathlib, sys; from lmprog.rundir import RunDir\n"
+            "if os.getuid() == 0: os.setuid(65534)\n"
+            "with RunDir.opened(pathlib.Path(sys.argv[1]), {'seed': 0, 'metric': 'exact_match'}) as run: print(run.facts())"
+        )
+        path.chmod(0o555)
+        for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+            above.chmod(0o755)
+
+        read = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+
+        assert "'finished': True" in read.stdout, read.stderr

@@ -1,6 +1,7 @@
 """A search as an Optuna study: one trial a candidate, in a storage that other programs read."""
 
 import re
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -109,6 +110,23 @@ def test_a_storage_that_cannot_be_is_refused(run_dir: Path, storage: str) -> Non
         match=rf"storage='{re.escape(storage)}' cannot hold the study: [\s\S]*Write a URL, such as 'sqlite:",
     ):
         lp.optuna_study(run_dir, storage)
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "mysql://u:secretpass1@h/db",
+        "sqlite://u:secretpass1@h/x/db",
+        "foo://u:secret/pass@1@h",
+        "postgresql://u:secretpass1@[h/db",
+    ],
+)
+def test_the_password_of_a_storage_stands_in_no_error(run_dir: Path, storage: str) -> None:
+    with pytest.raises(lp.InputError, match=r"storage='\w+://\*\*\*@") as raised:
+        lp.optuna_study(run_dir, storage)
+
+    assert "secret" not in "".join(traceback.format_exception(raised.value)[-1:])
+    assert raised.value.__suppress_context__
 
 
 class NoTrials(optuna.storages.InMemoryStorage):

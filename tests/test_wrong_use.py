@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 import lmprog as lp
-from lmprog.optimizer import Problem
+from lmprog.optimizer import Problem, named
+from lmprog.rundir import JOURNAL, read_journal
 from lmprog.testing import Asked, ScriptedLM
 
 Given = dict[str, Any]
@@ -205,6 +206,12 @@ def test_an_lm_that_cannot_be_reached_for_a_while_is_asked_again(error: Exceptio
         (Own(None), "the LM own returned None: return lp.Response(text)"),
         (Own("42"), "the LM own returned '42' of type str: return lp.Response(text)"),
         (Own(lp.Response(42)), "the LM own returned a Response whose text is 42 of type int"),  # type: ignore[arg-type]
+        (Own(lp.Response("42", -1)), "the LM own returned a Response whose prompt_tokens is -1 of type int"),
+        (Own(lp.Response("42", 0, 1.5)), "whose completion_tokens is 1.5 of type float"),  # type: ignore[arg-type]
+        (Own(lp.Response("42", 10**5000)), "whose prompt_tokens is a number of type int: give an int from 0 on"),
+        (Own(lp.Response("42", usd=-1.0)), "whose usd is -1.0 of type float: give what the call cost"),
+        (Own(lp.Response("42", usd=float("nan"))), "whose usd is nan of type float"),
+        (Own(lp.Response("42", usd=float("inf"))), "whose usd is inf of type float"),
         (SyncLM("42"), "the LM own returned '42' of type str at once: write `async def __call__(self, request)`"),
     ],
 )  # fmt: skip
@@ -219,6 +226,58 @@ def test_an_lm_that_gives_no_response_is_named(tmp_path: Path, lm: Any, says: st
         with lp.using(lm=lm), pytest.raises(lp.LMError) as raised:
             way()
         assert says in str(raised.value)
+
+
+@pytest.mark.parametrize("usd", [float("nan"), -1.0])
+def test_a_cost_that_cannot_be_ends_a_run_under_a_cap_in_usd(usd: float, tmp_path: Path) -> None:
+    given: Given = {"train": rows(), "metric": right, "budget": lp.Budget(usd=1), "run_dir": tmp_path / "run"}
+
+    with pytest.raises(lp.LMError, match="whose usd is"):
+        lp.compile(Adder(), lm=Own(lp.Response("42", 5, 5, usd=usd)), **given)
+
+
+@pytest.mark.parametrize("run_dir", ["", "a\0b"])
+def test_a_run_dir_that_is_no_path_is_refused(run_dir: str) -> None:
+    with pytest.raises(lp.InputError, match="is no path: write run_dir="):
+        lp.compile(Adder(), train=rows(), metric=right, lm=Own(None), run_dir=run_dir)
+
+
+@pytest.mark.parametrize("spec", ["tiny\n", "openai/a\nb", "http://host/v1#a\x1b[2J"])
+def test_a_spec_that_cannot_be_read_is_refused(spec: str) -> None:
+    with pytest.raises(lp.LMError, match="the spec of the LM holds a line break"):
+        lp.evaluate(Adder(), rows()[:5], right, lm=spec)
+
+
+def test_options_that_no_search_can_use_are_refused() -> None:
+    with pytest.raises(lp.InputError, match="`candidates` must be at most 100000"):
+        named(f"bootstrap-random-search:candidates={10**22}")
+
+
+def test_no_more_demo_sets_are_made_than_there_are_calls_to_score_them(tmp_path: Path) -> None:
+    result = lp.compile(
+        Adder(), train=rows(), metric=right, lm=ScriptedLM(knowing), optimizer="bootstrap-random-search:candidates=5000",
+        budget=lp.Budget(calls=200), run_dir=tmp_path / "run",
+    )  # fmt: skip
+
+    events = read_journal(result.run_dir / JOURNAL)
+    (made,) = [event["facts"]["demo_sets"] for event in events if event.get("stage") == "demos"]
+    assert 1 < made <= 200
+
+
+class Selfish(lp.Module):
+    def __init__(this) -> None:  # pyright: ignore[reportSelfClsParameterName]
+        this.answer = lp.Predict("self -> answer")
+
+    def forward(this, self: str) -> str:  # pyright: ignore[reportSelfClsParameterName]
+        return str(this.answer(self=self).answer)
+
+
+def test_an_input_may_be_called_self(scripted: ScriptedLM) -> None:
+    program: Any = Selfish()
+
+    with lp.using(lm=ScriptedLM(lambda asked: {"answer": asked.inputs["self"]})):
+        assert program(self="a") == "a"
+        assert asyncio.run(program.acall(self="b")) == "b"
 
 
 def test_evaluate_refuses_the_same(scripted: ScriptedLM) -> None:

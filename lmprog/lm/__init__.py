@@ -1,6 +1,5 @@
 """Language models: the one in force where no scope names one, and the layers around each."""
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import Routed
 from lmprog.lm.retry import Retried
 from lmprog.lm.specs import from_spec
-from lmprog.request import LM
+from lmprog.request import LM, read_json
 
 ENVIRONMENT = "LMPROG_LM"
 CACHE = "LMPROG_CACHE"
@@ -56,7 +55,7 @@ def prices() -> dict[str, Price]:
     if not path:
         return dict(_prices)
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        said = read_json(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{PRICES}={path} cannot be read as JSON: {error}. Write a file such as {_PRICES_WRITTEN}."

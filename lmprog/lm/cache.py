@@ -14,7 +14,7 @@ from typing import Any, Self, cast
 
 from lmprog.errors import RunDirError
 from lmprog.lm.ledger import Ledger, Role
-from lmprog.request import LM, Message, Request, Response, TokenLogprob, Tool, ToolCall, request_key
+from lmprog.request import LM, Message, Request, Response, TokenLogprob, Tool, ToolCall, read_json, request_key
 
 _APPLICATION = int.from_bytes(b"lmpc", "big")
 """Says in the file's header that the file is a call log."""
@@ -106,8 +106,7 @@ class CallLog:
         On an event loop, the replies of one pass of the loop are committed together at its end: a commit each would cost
         more than all the rest of a call. `when_kept` says when.
         """
-        if self._failed is not None:
-            raise self._unusable(self._failed)
+        self.check()
         if key in self._held:
             return self._held[key]
         if self._when_kept is None and len(self.flights) != 1:  # with one call there is nothing to commit it with
@@ -117,12 +116,21 @@ class CallLog:
         if self._known is not None and key in self._known:
             return self.get(key) or response
         row = (key, role, lm_name, _request_text(request), _response_text(response))
-        written = self._execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", *row)
+        try:
+            written = self._db.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", row)
+        except sqlite3.Error as error:
+            self._failed = error
+            raise self._unusable(error) from error
         if not written.rowcount:
             return self.get(key) or response
         if self._known is not None:
             self._known[key] = cast("int", written.lastrowid)
         return self._hold(key, response)
+
+    def check(self) -> None:
+        """Raise RunDirError where a reply could not be written: a further one would be paid for and lost."""
+        if self._failed is not None:
+            raise self._unusable(self._failed)
 
     def when_kept(self, do: Callable[[], None]) -> None:
         """Do something once what was put is committed. Calls that got a slot meanwhile are then on their way."""
@@ -283,6 +291,7 @@ class Cached:
     async def _send(self, key: str, request: Request, flight: _Flight) -> None:
         """Send a request and hand the reply, or what went wrong, to those who wait. They go on once it is committed."""
         try:
+            self._log.check()
             response = await self._lm(request)
             if self._shared is not None:
                 response = self._shared.put(key, self._role, self.name, request, response)
@@ -349,7 +358,7 @@ def _response_text(response: Response) -> str:
 
 
 def _response(text: str) -> Response:
-    said: dict[str, Any] = dict(json.loads(text))
+    said: dict[str, Any] = dict(read_json(text))
     said["tool_calls"] = tuple(ToolCall(**call) for call in said.get("tool_calls", ()))
     if said.get("logprobs") is not None:
         said["logprobs"] = tuple(TokenLogprob(*each) for each in said["logprobs"])

@@ -53,7 +53,9 @@ def compose(
 
     def layers(lm: LM) -> LM:
         sent = Retried(
-            Metered(Limited(lm, slots, urgency), ledger, role), outage_s=outage_s, cap_s=lambda: ledger.left_s
+            Metered(Limited(lm, slots, urgency, check=log.check), ledger, role),
+            outage_s=outage_s,
+            cap_s=lambda: ledger.left_s,
         )
         return Cached(sent, log, ledger, role, shared=shared)
 

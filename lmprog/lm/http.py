@@ -60,17 +60,17 @@ async def send(
         raise UnavailableError(f"the answer of {url} broke off") from None
     except aiohttp.ClientConnectorCertificateError as error:
         raise LMError(
-            f"the TLS certificate of {urlsplit(url).netloc} is not trusted: {_cause(error)}. Where the server's certificate "
+            f"the TLS certificate of {urlsplit(url).netloc} is not trusted: {_cause(error, url)}. Where the server's certificate "
             "is of an authority of your own, name the file of its certificate in SSL_CERT_FILE."
         ) from None
     except aiohttp.ClientHttpProxyError as error:
         refused = LMError if error.status in _REFUSED_BY_PROXY else UnavailableError
         raise refused(f"the proxy on the way to {url} answered {error.status} {redact(error.message)}.") from None
-    except aiohttp.InvalidURL as error:
+    except (aiohttp.InvalidURL, UnicodeError) as error:  # a host that no name can be
         raise LMError(f"{url} is no URL that can be asked: {_said(error)}.") from None
     except (aiohttp.ClientError, OSError) as error:
         unsent = isinstance(error, aiohttp.ClientConnectorError)
-        raise UnavailableError(f"{url} cannot be reached: {_cause(error)}", refused=unsent) from None
+        raise UnavailableError(f"{url} cannot be reached: {_cause(error, url)}", refused=unsent) from None
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -122,7 +122,12 @@ def _proxy_of(url: str, _second: int) -> str | None:
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or proxy_bypass(parts.hostname or ""):
         return None
-    found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    try:
+        found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    except ValueError as error:
+        raise LMError(
+            f"the proxy that the environment names for {url} is no URL: {error}. Mend {parts.scheme.upper()}_PROXY."
+        ) from None
     if found.password:
         keep_secret(found.password)
     if found.scheme not in ("http", "https"):
@@ -133,9 +138,12 @@ def _proxy_of(url: str, _second: int) -> str | None:
     return found.geturl()
 
 
-def _cause(error: aiohttp.ClientError | OSError) -> str:
+def _cause(error: aiohttp.ClientError | OSError, url: str) -> str:
     """Return what went wrong, without aiohttp's words about its connection."""
-    where = f"the proxy {error.host}:{error.port}: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+    where = ""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        of_proxy = isinstance(error, aiohttp.ClientProxyConnectionError) or error.host != urlsplit(url).hostname
+        where = f"the proxy {error.host}:{error.port}: " if of_proxy else ""
     match error:
         case aiohttp.ClientConnectorCertificateError(
             certificate_error=ssl.SSLCertVerificationError(verify_message=str(said))

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from enum import IntEnum
 
-from lmprog.errors import LmprogError
+from lmprog.errors import LmprogError, RunDirError
 from lmprog.request import LM, Request, Response, answer
 
 
@@ -58,24 +59,27 @@ class Slots:
 
 
 class Limited:
-    """The layer that sends a request once it has a slot."""
+    """The layer that sends a request once it has a slot. `check` raises RunDirError where its reply could not be kept."""
 
-    def __init__(self, lm: LM, slots: Slots, urgency: Urgency = Urgency.USUAL) -> None:
+    def __init__(
+        self, lm: LM, slots: Slots, urgency: Urgency = Urgency.USUAL, *, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.name, self.capabilities = lm.name, lm.capabilities
-        self._lm, self._slots, self._urgency = lm, slots, urgency
+        self._lm, self._slots, self._urgency, self._check = lm, slots, urgency, check
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request; the slot is held from here to the reply, no longer."""
         await self._slots.take(self._urgency)
         try:
+            self._check()
             return await answer(self._lm, request)
         finally:
             self._slots.give_back()
 
 
 def certainly_not_sent(error: BaseException) -> bool:
-    """Tell whether a call ended before its slot came, so that it never left the machine.
+    """Tell whether a call ended before its slot came, or where its reply could not be kept: it never left the machine.
 
-    It is told by the error's text: asyncio takes no subclass of CancelledError for a cancellation everywhere.
+    The first is told by the error's text: asyncio takes no subclass of CancelledError for a cancellation everywhere.
     """
-    return isinstance(error, asyncio.CancelledError) and error.args == (_NOT_SENT,)
+    return isinstance(error, RunDirError) or (isinstance(error, asyncio.CancelledError) and error.args == (_NOT_SENT,))

@@ -166,7 +166,7 @@ def _checked(base_url: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         parts, usable = urlsplit(""), False
-    if not usable or any(c.isspace() for c in base_url):
+    if not usable or not base_url.isprintable() or " " in base_url:
         raise LMError(f"{safe!r} is no URL of a server. {right}.")
     if parts.username is not None or parts.password is not None:
         raise LMError(

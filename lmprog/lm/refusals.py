@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 
 from lmprog.errors import AuthError, CapabilityError, ContextError, LMError, LmprogError, UnavailableError
 from lmprog.lm.wire import LIMITS, SEED, TEMPERATURE, Answer, shown
-from lmprog.request import Request, Response
+from lmprog.request import Request, Response, read_json
 
 Kind = Literal["later", "key", "context", "filtered", "credit", "missing", "other"]
 
@@ -143,7 +143,7 @@ def read_refusal(answer: Answer) -> Refusal:
     """Read what a server said. OpenAI, vLLM, Ollama, FastAPI and Gemini each wrap it differently."""
     text = answer.body.decode(errors="replace")
     try:
-        data = json.loads(text)
+        data = read_json(text)
     except ValueError:
         title = _TITLE.search(text)
         found: dict[str, Any] = {"message": title[1] if title else _TAG.sub(" ", text)}
@@ -172,10 +172,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             pass
         try:
             at = parsedate_to_datetime(said)
-        except ValueError:
+            at = at if at.tzinfo else at.replace(tzinfo=UTC)
+            return max(0.0, (at - datetime.now(UTC)).total_seconds())
+        except (ValueError, OverflowError):
             continue
-        at = at if at.tzinfo else at.replace(tzinfo=UTC)
-        return max(0.0, (at - datetime.now(UTC)).total_seconds())
     return None
 
 

@@ -27,9 +27,12 @@ def patience_s() -> float:
     """Return how long to wait for an LM that does not answer: 600 seconds, or what LMPROG_OUTAGE_S says."""
     said = os.environ.get(OUTAGE)
     try:
-        return float(said) if said else OUTAGE_S
+        seconds = float(said) if said else OUTAGE_S
     except ValueError:
-        raise InputError(f"{OUTAGE}={said!r} is no number of seconds. Write {OUTAGE}=60, or leave it out.") from None
+        seconds = math.nan
+    if not seconds >= 0:
+        raise InputError(f"{OUTAGE}={said!r} is no number of seconds. Write {OUTAGE}=60, or leave it out.")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +138,4 @@ class Retried:
 
 def _causes(failures: list[_Failure]) -> str:
     distinct = dict.fromkeys(str(failure.error) for failure in failures)
-    return "; ".join(list(distinct)[:CAUSES_NAMED])
+    return "; ".join(cause.rstrip(".") for cause in list(distinct)[:CAUSES_NAMED])

@@ -21,6 +21,10 @@ def from_spec(spec: LM | str) -> LM:
     """
     if not isinstance(spec, str):
         return _checked(spec)
+    if not spec.isprintable():
+        raise LMError(
+            f"the spec of the LM holds a line break, or another character that is none to read. Write {KNOWN}."
+        )
     name, slash, rest = spec.partition("/")
     if spec == "tiny":
         from lmprog.lm.tiny.client import shared  # loads numpy and tokenizers, which `import lmprog` need not

@@ -5,13 +5,14 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticSerializationError, to_json
 
 from lmprog.errors import LMError, UnavailableError
-from lmprog.request import Message, Request, Response, Tool, ToolCall, canonical_json
+from lmprog.escapes import escaped
+from lmprog.request import MOST_TOKENS, Message, Request, Response, Tool, ToolCall, canonical_json, read_json
 from lmprog.secrets import redact
 
 Json = dict[str, Any]
@@ -152,7 +153,7 @@ _COMPLETE = {"stop", "tool_calls", "function_call", "eos", None}
 
 def shown(text: str, at_most: int = _SHOWN_AT_MOST) -> str:
     """Return a provider's text in one line, without keys, cut where it is long."""
-    flat = redact(" ".join(text.split()))
+    flat = escaped(redact(" ".join(text.split())))
     return flat if len(flat) <= at_most else flat[:at_most] + "..."
 
 
@@ -199,10 +200,21 @@ class _Choice(_Wire):
     """OpenRouter tells here of a provider that failed midway."""
 
 
+def _if_sound(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    """Take a figure that cannot be for one that was not told: the reply is there, and was paid for."""
+    try:
+        return check(value)
+    except ValidationError:
+        return None
+
+
+_Count = Annotated[int | None, Field(ge=0, le=MOST_TOKENS), WrapValidator(_if_sound)]
+
+
 class _Usage(_Wire):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    cost: float | None = None
+    prompt_tokens: _Count = None
+    completion_tokens: _Count = None
+    cost: Annotated[float | None, Field(ge=0, allow_inf_nan=False), WrapValidator(_if_sound)] = None
     """In US dollars; OpenRouter tells it."""
 
 
@@ -226,9 +238,11 @@ def _read(raw: bytes) -> _Completion:
     except ValidationError:
         pass
     try:
-        data = json.loads(raw)
-    except ValueError:
-        if raw.strip()[:1] in (b"", b"{"):
+        data = read_json(raw)
+    except ValueError as error:
+        if isinstance(error, UnicodeDecodeError) and error.reason != "unexpected end of data":
+            raise LMError(f"no UTF-8 but {shown(raw.decode(errors='backslashreplace'))}") from None
+        if raw.strip()[:1] in (b"", b"{") and isinstance(error, UnicodeDecodeError | json.JSONDecodeError):
             raise UnavailableError(f"a reply that broke off after {len(raw)} bytes") from None
         raise LMError(f"no JSON but {shown(raw.decode(errors='replace'))}") from None
     text = _text(data).encode(errors="replace")  # json reads halves of surrogate pairs, which pydantic does not

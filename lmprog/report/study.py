@@ -1,5 +1,6 @@
 """A search as an Optuna study, which optuna-dashboard and Optuna's plots read."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from lmprog.params import Params
 from lmprog.report.history import Candidate, History
 from lmprog.request import canonical_json
 from lmprog.rundir import JOURNAL, read_journal
+from lmprog.secrets import HIDDEN
 
 if TYPE_CHECKING:
     import optuna
@@ -47,10 +49,11 @@ def optuna_study(
     try:
         kept = optuna.storages.get_storage(storage)
     except (SQLAlchemyError, ImportError, ValueError) as error:
+        shown = storage if isinstance(storage, str) else "..."
         raise InputError(
-            f"storage={storage!r} cannot hold the study: {error}. Write a URL, such as 'sqlite:///study.db', of a place that can "
-            f"be written."
-        ) from error
+            f"storage={_without_password(shown)!r} cannot hold the study: {_without_password(str(error))}. Write a URL, such as "
+            f"'sqlite:///study.db', of a place that can be written."
+        ) from None
     run = str(Path(run_dir).resolve())
     if title in optuna.get_all_study_names(kept):
         if optuna.load_study(study_name=title, storage=kept).user_attrs.get(RUN_DIR) != run:
@@ -79,6 +82,10 @@ def optuna_study(
             )
         )
     return study
+
+
+def _without_password(text: str) -> str:
+    return re.sub(r"//.*@", f"//{HIDDEN}@", text)
 
 
 def _options(tried: Sequence[Params]) -> dict[str, dict[str, int]]:
