@@ -160,25 +160,25 @@ async def _answered(lm: LM, request: Request) -> Response:
     response = await cast("Awaitable[object]", given)
     if not isinstance(response, Response):
         raise LMError(f"the LM {lm.name} returned {_shown(response)}: return lp.Response(text), with the reply's text.")
-    if not isinstance(cast("object", response.text), str):
-        raise LMError(f"the LM {lm.name} returned a Response whose text is {_shown(response.text)}: give it a str.")
-    _check_figures(lm, response)
+    check_response(f"the LM {lm.name} returned", response)
     return response
 
 
-def _check_figures(lm: LM, response: Response) -> None:
-    """Raise LMError where a figure is none that an account can hold: it would credit a cap, or never fit one."""
+def check_response(source: str, response: Response) -> None:
+    """Raise LMError where the text is none, or a figure none that an account can hold: it would credit a cap, or never fit one."""
+    if not isinstance(cast("object", response.text), str):
+        raise LMError(f"{source} a Response whose text is {_shown(response.text)}: give it a str.")
     for name in ("prompt_tokens", "completion_tokens"):
         count = cast("object", getattr(response, name))
         if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
             raise LMError(
-                f"the LM {lm.name} returned a Response whose {name} is {_shown(count)}: give an int from 0 on, and 0 where it is "
+                f"{source} a Response whose {name} is {_shown(count)}: give an int from 0 on, and 0 where it is "
                 "not known."
             )
     usd = cast("object", response.usd)
     if usd is not None and (isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd < math.inf):
         raise LMError(
-            f"the LM {lm.name} returned a Response whose usd is {_shown(usd)}: give what the call cost, a number from 0 on, and "
+            f"{source} a Response whose usd is {_shown(usd)}: give what the call cost, a number from 0 on, and "
             "None where it is not known."
         )
 

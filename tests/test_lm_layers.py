@@ -762,7 +762,7 @@ def test_a_log_of_another_format_is_refused(tmp_path: Path) -> None:
         CallLog(path)
 
 
-@pytest.mark.parametrize("text", ["not JSON", "[]", '{"words": 1}'])
+@pytest.mark.parametrize("text", ["not JSON", "[]", '{"words": 1}', '{"text": 5}', '{"text": "a", "usd": NaN}'])
 def test_a_damaged_reply_is_refused_by_the_files_name(tmp_path: Path, text: str) -> None:
     path = tmp_path / "calls.sqlite"
     with CallLog(path) as log:

@@ -12,9 +12,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
-from lmprog.errors import RunDirError
+from lmprog.errors import LMError, RunDirError
 from lmprog.lm.ledger import Ledger, Role
-from lmprog.request import LM, Message, Request, Response, TokenLogprob, Tool, ToolCall, read_json, request_key
+from lmprog.request import (
+    LM,
+    Message,
+    Request,
+    Response,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+    check_response,
+    read_json,
+    request_key,
+)
 
 _APPLICATION = int.from_bytes(b"lmpc", "big")
 """Says in the file's header that the file is a call log."""
@@ -97,7 +108,7 @@ class CallLog:
             return None
         try:
             return None if row is None else self._hold(key, _response(row[0]))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, LMError) as error:
             raise self._unusable(error) from error
 
     def put(self, key: str, role: Role, lm_name: str, request: Request, response: Response) -> Response:
@@ -364,7 +375,9 @@ def _response(text: str) -> Response:
         said["logprobs"] = tuple(TokenLogprob(*each) for each in said["logprobs"])
     if said.get("reply_logprobs") is not None:
         said["reply_logprobs"] = tuple(said["reply_logprobs"])
-    return Response(**said, recorded=True)
+    response = Response(**said, recorded=True)
+    check_response("it holds", response)
+    return response
 
 
 _text = json.JSONEncoder().encode
