@@ -11,14 +11,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Annotated, Any, Literal, cast, overload
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.errors import PydanticUserError
+from pydantic_core import SchemaError
 
 from lmprog.certificate import Certificate
 from lmprog.errors import ArtifactError, ParamsError, SignatureError
+from lmprog.lm import adapters
 from lmprog.module import M, Program, check_program, params_of, predictors, with_params
 from lmprog.params import Params
 from lmprog.predict import ChainOfThought, Predict
 from lmprog.registry import find, names
+from lmprog.request import read_json
 from lmprog.rundir import write_atomically
 from lmprog.schemas import recorded, signature_of
 from lmprog.signature import fields_of
@@ -52,8 +58,11 @@ class Artifact:
         report: str | None = None,
     ) -> "Artifact":
         """Return the artifact of a program under its own params."""
-        entries = {} if report is None else {REPORT: report.encode()}
         params = params_of(program)
+        trained = [value.weights for some in (params, baseline or params) for value in some.values() if value.weights]
+        entries = {weights.adapter: adapters.content_of(weights.sha256) for weights in trained}
+        if report is not None:
+            entries[REPORT] = report.encode()
         manifest = {
             "format": FORMAT,
             "program": _describe(program),
@@ -100,12 +109,15 @@ class Artifact:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, self.to_bytes())
-        except OSError as error:
-            raise ArtifactError(f"{path} cannot be written: {error.strerror}. Name another file.") from None
+        except (OSError, ValueError) as error:
+            raise ArtifactError(f"{_named(path)} cannot be written: {_why(error)}. Name another file.") from None
         return target
 
     def bind(self, program: M) -> M:
-        """Return the program under the artifact's params; ArtifactError where its signatures are not those recorded."""
+        """Return the program under the artifact's params, their adapters made known.
+
+        ArtifactError where the program's signatures are not those recorded.
+        """
         different = list(_differences(self.manifest["signatures"], signatures_of(program)))
         if different:
             raise ArtifactError(
@@ -114,6 +126,7 @@ class Artifact:
             )
         if self.manifest["program"]["source_sha256"] != _describe(program)["source_sha256"]:
             _log.warning("the source of %s has changed since this artifact was made", type(program).__name__)
+        self._keep_adapters()
         try:
             twin = with_params(program, self.params)
         except ParamsError as error:
@@ -121,16 +134,29 @@ class Artifact:
         object.__setattr__(twin, "_origin", self)
         return twin
 
+    def _keep_adapters(self) -> None:
+        for params in (self.params, self.baseline_params):
+            for path, value in params.items():
+                weights = value.weights
+                if weights is None:
+                    continue
+                content = self.entries.get(weights.adapter)
+                if content is None or adapters.keep(content, weights.base) != weights.sha256:
+                    raise ArtifactError(
+                        f"the params of `{path}` name the adapter {weights.adapter} with the SHA-256 {weights.sha256}, which the "
+                        "artifact does not hold. Get the artifact again from where it was made."
+                    )
+
 
 def read_artifact(path: str | Path) -> Artifact:
     """Return what a file holds, every byte verified; ArtifactError naming the entry that is damaged."""
     try:
         data = Path(path).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{_named(path)} cannot be read: {_why(error)}.") from None
     contents = _contents(data, str(path))
     try:
-        manifest = json.loads(contents.pop(MANIFEST, b""))
+        manifest = read_json(contents.pop(MANIFEST, b""))
     except ValueError:
         raise ArtifactError(f"{path}: the entry {MANIFEST} is missing or damaged.") from None
     if not isinstance(manifest, dict) or "format" not in manifest:
@@ -142,6 +168,7 @@ def read_artifact(path: str | Path) -> Artifact:
         )
     if manifest.keys() != _PARTS:
         raise ArtifactError(f"{path}: the entry {MANIFEST} has {sorted(manifest)} where {sorted(_PARTS)} belong.")
+    _check_parts(manifest, str(path))
     for name in sorted({*manifest["entries"], *contents}):
         if hashlib.sha256(contents.get(name, b"")).hexdigest() != manifest["entries"].get(name):
             raise ArtifactError(f"{path}: the entry {name} is missing, damaged or not part of the artifact.")
@@ -174,6 +201,15 @@ def save(program: Program, path: str | Path) -> Path:
     if isinstance(origin, Artifact) and origin.params == params_of(program):
         return origin.save(path)
     return Artifact.made(program).save(path)
+
+
+def _named(path: str | Path) -> str:
+    return str(path).replace("\0", "\\0") or repr("")
+
+
+def _why(error: OSError | ValueError) -> str:
+    """Return the reason, for a path with a null byte or without a name too."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def signatures_of(program: Program) -> dict[str, Any]:
@@ -229,12 +265,12 @@ def _rebuilt(artifact: Artifact) -> Program:
     kind = str(artifact.manifest["program"]["type"])
     module, _, name = kind.partition(":")
     call = f"`lp.load(path, program={name.rpartition('.')[2]}(...))`"
-    if module == Predict.__module__:
+    if module == Predict.__module__ and len(artifact.manifest["signatures"]) == len(artifact.baseline_params) == 1:
         (past,) = artifact.manifest["signatures"].values()
         (params,) = artifact.baseline_params.values()
         try:
             signature = signature_of(past["name"], params.instruction, past["inputs"], past["outputs"])
-        except SignatureError as error:
+        except (SignatureError, PydanticUserError, SchemaError, TypeError, ValueError) as error:
             raise ArtifactError(
                 f"this artifact cannot be loaded without the code of its signature: {error} Write {call}."
             ) from None
@@ -246,6 +282,58 @@ def _rebuilt(artifact: Artifact) -> Program:
         if _describe(program)["type"] == kind:
             return program
     raise ArtifactError(f"this artifact is of the program {kind}, which lmprog does not know. Name it: {call}.")
+
+
+class _Recorded(BaseModel):
+    """A field of a signature, as `recorded` writes it."""
+
+    name: str
+    desc: str
+    says: Annotated[dict[str, Any], Field(alias="schema")]
+    arrays: Literal["list", "tuple"] | None
+
+
+class _Signature(BaseModel):
+    name: str
+    kind: Literal["Predict", "ChainOfThought"]
+    retries: Annotated[int, Field(ge=0, strict=True)]
+    inputs: list[_Recorded]
+    outputs: list[_Recorded]
+
+
+class _Program(BaseModel):
+    type: str
+    source_sha256: str
+
+
+class _Parts(BaseModel):
+    """What a manifest holds beside params, which have checks of their own."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    program: _Program
+    signatures: dict[str, _Signature]
+    lms: dict[str, str]
+    certificate: Certificate | None
+    packages: dict[str, str]
+    entries: dict[str, str]
+
+
+def _check_parts(manifest: Mapping[str, Any], path: str) -> None:
+    """Raise ArtifactError naming a part of the manifest that is something else than what belongs there."""
+    part = ""
+    try:
+        _Parts.model_validate(manifest)
+        for part in ("params", "baseline_params"):
+            Params.from_json(json.dumps(manifest[part]))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        part, why = ".".join(map(str, fault["loc"])), fault["msg"]
+    except (ParamsError, RecursionError) as error:
+        why = str(error)
+    else:
+        return
+    raise ArtifactError(f"{path}: in the entry {MANIFEST}, `{part}` is not as it should be: {why.rstrip('.')}.")
 
 
 def _contents(data: bytes, path: str) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,10 @@ from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
 from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fingerprint, row_key
-from lmprog.errors import CapReached, DataError, without_rows
+from lmprog.errors import ArtifactError, CapReached, DataError, RunDirError, without_rows
 from lmprog.evaluation import Evaluation, Room, Run, run_rows
 from lmprog.events import PROBE, Event, StageEnded
-from lmprog.job import Job, check, clients_of, optimizer_name, run_path, settings_of, splits_of
+from lmprog.job import Job, check, check_needs, clients_of, optimizer_name, run_path, settings_of, splits_of
 from lmprog.lint import secrets_of
 from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
@@ -35,7 +36,7 @@ from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named, sear
 from lmprog.params import Params
 from lmprog.report import Clock, Facts, render
 from lmprog.request import LM
-from lmprog.rundir import CALLS, REPORT, RESULT, RunDir, opened_before, write_atomically
+from lmprog.rundir import CALLS, REPORT, RESULT, RunDir, opened_before
 from lmprog.secrets import redact
 
 PROBE_OUTAGE_S = 15.0
@@ -85,12 +86,16 @@ async def run(job: Job[M], listeners: Sequence[Listener] = (), *, ledger: Ledger
 async def _run(job: Job[M], listeners: Sequence[Listener], ledger: Ledger) -> CompileResult[M]:
     check(job)
     optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
+    check_needs(optimizer, clients)
     settings = settings_of(job, optimizer, clients, splits)
     path = run_path(job, settings)
     with RunDir.opened(path, settings) as run_dir:
         facts = run_dir.facts()
         if facts.get("finished") and (path / RESULT).exists() and facts.get("no_rows", False) == job.no_rows:
-            return _finished(job, run_dir)
+            try:
+                return _finished(job, run_dir)
+            except ArtifactError as damaged:
+                _log.warning("%s It is made again from the recorded calls.", damaged)
         try:
             told: tuple[Listener, ...] = (Logged(), *listeners)
             return await Compiling(job, optimizer, clients, splits, run_dir, told, ledger).go()
@@ -109,6 +114,9 @@ def distinct_rows(program: Program, rows: Sequence[Row]) -> list[Row]:
 
 def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
     artifact = read_artifact(run_dir.path / RESULT)
+    if not (run_dir.path / REPORT).exists():
+        with suppress(RunDirError):  # a run that can only be read
+            run_dir.write(REPORT, artifact.entries.get(REPORT, b""))
     certificate, order = cast("Certificate", artifact.certificate), predictors(job.program)
     return CompileResult(
         program=artifact.bind(job.program),
@@ -165,7 +173,9 @@ class Compiling(Generic[M]):
         ledger: Ledger,
         layers: Layers = compose,
         room: Room | None = None,
+        rehearsed: bool = False,
     ) -> None:
+        self.rehearsed = rehearsed
         self.job, self.optimizer, self.clients, self.splits = job, optimizer, clients, splits
         self.run_dir, self.listeners, self.layers = run_dir, listeners, layers
         self.baseline = params_of(job.program)
@@ -210,16 +220,22 @@ class Compiling(Generic[M]):
                 calls_per_row = await self._probe(composed(min(PROBE_OUTAGE_S, patience_s())))
                 problem = self._problem(composed(patience_s()), calls_per_row, emit)
                 outcome = await self._search(problem)
-                return await self._certify(problem, outcome)
+                proof = await self._certify(problem, outcome)
+                self._note_spent()
+                return proof
+            except BaseException:
+                with suppress(RunDirError):  # the error under way says more
+                    self._note_spent()
+                raise
             finally:
                 self.room.workers.close()
                 noting.cancel()
-                self._note_spent()
 
     async def _noting(self) -> None:
         while True:
             await asyncio.sleep(NOTED_EVERY_S)
-            self._note_spent()
+            with suppress(RunDirError):  # what the run cannot do without, it will not be able to write either
+                self._note_spent()
 
     def _note_spent(self) -> Clock:
         """Note what the run has taken so far, all its processes together: the next one goes on from there."""
@@ -252,6 +268,8 @@ class Compiling(Generic[M]):
             emit=emit,
             secrets=secrets_of((*self.splits.val, *self.splits.holdout), self.splits.train),
             caps=self.caps,
+            folder=self.run_dir.path,
+            rehearsed=self.rehearsed,
         )
 
     async def _probe(self, lms: Mapping[Role, LM]) -> float:
@@ -321,7 +339,7 @@ class Compiling(Generic[M]):
                 part: Split(len(getattr(self.splits, part)), fingerprint(getattr(self.splits, part))) for part in SHARES
             },
             requested={role: amount.calls for role, amount in spent.requested.items() if amount.calls},
-            tokens={role: amount.tokens for role, amount in spent.requested.items() if amount.calls},
+            tokens={role: amount.tokens for role, amount in spent.requested.items() if amount.tokens or amount.calls},
             failed={"baseline": len(baseline.failures), "compiled": len(compiled.failures)},
             opened_before=opened,
         )
@@ -354,7 +372,7 @@ class Compiling(Generic[M]):
             report=redact(render(facts)),
         )
         artifact.save(self.run_dir.path / RESULT)
-        write_atomically(self.run_dir.path / REPORT, redact(render(facts, self._note_spent())).encode())
+        self.run_dir.write(REPORT, redact(render(facts, self._note_spent())).encode())
         self.run_dir.note(finished=True, no_rows=job.no_rows)
         return CompileResult(
             artifact.bind(job.program),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from types import FunctionType, NoneType
 from typing import Any, Generic, cast, get_args
@@ -25,7 +25,7 @@ from lmprog.lm.ledger import Budget, Role
 from lmprog.lm.specs import from_spec
 from lmprog.metrics import Metric, check_metric
 from lmprog.module import M, Module, Program, check_program, params_of, predictors
-from lmprog.optimizer import Optimizer
+from lmprog.optimizer import Optimizer, needs_of
 from lmprog.registry import names
 from lmprog.request import LM
 from lmprog.secrets import is_key, keep_secret, redact, redact_code
@@ -77,7 +77,9 @@ def check(job: Job[M]) -> None:
     seed, run_dir, group = cast("tuple[object, object, object]", (job.seed, job.run_dir, job.group))
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"seed={seed!r}: a seed is a whole number from 0 on, such as seed=1.")
-    if not isinstance(run_dir, (str, PathLike, NoneType)):
+    if not isinstance(run_dir, (str, PathLike, NoneType)) or (
+        run_dir is not None and not _is_path(cast("str | PathLike[str]", run_dir))
+    ):
         raise InputError(f'run_dir={run_dir!r} is no path: write run_dir="runs/mine", or leave it out.')
     if not isinstance(group, (str, NoneType)):
         raise InputError(
@@ -92,6 +94,10 @@ def _keep_keys(program: Program, around: tuple[object, ...] = ()) -> None:
             keep_secret(part)
         elif isinstance(part, Module) and part not in around:
             _keep_keys(part, (*around, program))
+
+
+def _is_path(path: str | PathLike[str]) -> bool:
+    return fspath(path) != "" and "\0" not in str(path)
 
 
 def _check_optimizer(optimizer: object) -> None:
@@ -137,6 +143,16 @@ def clients_of(job: Job[M]) -> dict[Role, LM]:
                 f"{sorted(own.capabilities)}. Name another LM, or leave the predictor's temperature at 0."
             )
     return cast("dict[Role, LM]", found)
+
+
+def check_needs(optimizer: Optimizer, clients: Mapping[Role, LM]) -> None:
+    """Raise CapabilityError where the task LM lacks what the optimizer needs."""
+    task = clients["task"]
+    if lacking := sorted(needs_of(optimizer) - task.capabilities):
+        raise CapabilityError(
+            f"{optimizer_name(optimizer)} needs the capability {', '.join(map(repr, lacking))} of the task LM, which {task.name} lacks: "
+            f'it has {sorted(task.capabilities)}. Use an LM whose weights are here, such as "tiny", or another optimizer.'
+        )
 
 
 def splits_of(job: Job[M]) -> Splits:

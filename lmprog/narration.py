@@ -72,6 +72,7 @@ def count(number: int, thing: str) -> str:
 _AFTER = {
     PROBE: "scoring the program as it is, and collecting demos",
     "demos": "writing instructions",
+    "examples": "training weights",
     "certificate": "writing artifact and report",
 }
 """What goes on once a stage has ended."""
@@ -83,6 +84,9 @@ def _stage(stage: str, facts: Mapping[str, int | float | str]) -> str:
             f"budget {facts['calls']} calls, {facts['reserved']} of them kept for the proof" if "calls" in facts else ""
         )
         return f"the program takes {facts['calls_per_row']:g} calls a row; {capped or 'calls are not capped'}"
+    if stage == "examples":
+        passed = count(int(facts["successes"]), "training row")
+        return f"{passed} passed the metric: {count(int(facts['calls']), 'call')} to learn from"
     values = ", ".join(f"{name.replace('_', ' ')} {_figure(value)}" for name, value in facts.items())
     return f"{stage}: {values}"
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
+from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -32,6 +33,8 @@ S = TypeVar("S", bound=Signature)
 T = TypeVar("T")
 
 
+MOST = 100_000
+"""No option of an optimizer that counts something is larger: it would be a slip, and take hours."""
 FIRST_CAUTION = 2.0
 """So many times what is expected must fit until a round was told: other prompts than the program's own may ask again."""
 
@@ -133,6 +136,10 @@ class Problem:
     """Hashed word sequences of the validation and holdout rows, which no prompt may quote."""
     caps: Caps | None = None
     """What the caps of a run mean to its search; None where there is no run to resume and no certificate to pay for."""
+    folder: Path | None = None
+    """The run directory, for what a search makes beside params; None where nothing is kept."""
+    rehearsed: bool = False
+    """Whether this only finds out what a compile would take: nothing is trained."""
 
     async def evaluate(
         self,
@@ -146,8 +153,8 @@ class Problem:
         """Run the program under `params` on the rows with these indices (all by default). One program run per row."""
         source = self.val if on == "val" else self.train
         chosen = source if rows is None else [source[index] for index in rows]
-        checked = check_params(self.program, params)
         lm, judge = self.lms[role], self.lms["judge"]
+        checked = check_params(self.program, params if role == "task" else _without_weights(params, lm))
         what = _digest("evaluate", checked.fingerprint, rows if rows is None else [*map(int, rows)], on, role, sample)
         running = run_rows(
             self.program, checked, chosen, self.metric, lm=lm, judge=judge, room=self.room, sample=sample
@@ -212,6 +219,11 @@ class Stages:
 
     optimizers: Sequence[Optimizer]
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the parts need of the task LM."""
+        return frozenset[str]().union(*map(needs_of, self.optimizers))
+
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best outcome of any stage. A stage that finds nothing better is not built upon."""
         outcomes: list[Outcome] = []
@@ -237,6 +249,19 @@ async def searched(optimizer: Optimizer, problem: Problem, params: Params) -> Ou
     return outcome
 
 
+def _without_weights(params: Params, lm: LM) -> Params:
+    """Return the params without adapters of other LMs: a teacher answers with weights of its own."""
+    for path, value in params.items():
+        if value.weights is not None and value.weights.base != lm.name:
+            params = params.replace(path, weights=None)
+    return params
+
+
+def needs_of(optimizer: Optimizer) -> frozenset[str]:
+    """Return the capabilities that an optimizer needs of the task LM, beyond `generate`: its attribute `needs`, if it has one."""
+    return frozenset(getattr(optimizer, "needs", ()))
+
+
 def _digest(*parts: object) -> str:
     """Return 16 hex digits that name a piece of work."""
     return hashlib.sha256(canonical_json(parts).encode(errors="surrogatepass")).hexdigest()[:16]
@@ -254,11 +279,13 @@ def named(optimizer: str | Optimizer) -> Optimizer:
 
 
 def require(options: object, **least: int) -> None:
-    """Raise InputError where an option of an optimizer is below its least value."""
+    """Raise InputError where an option of an optimizer is below its least value, or beyond what any search can use."""
     for name, bound in least.items():
         value: object = getattr(options, name)
         if isinstance(value, int) and value < bound:
             raise InputError(f"{type(options).__name__}({name}={value}): `{name}` must be at least {bound}.")
+        if isinstance(value, int) and value > MOST:
+            raise InputError(f"{type(options).__name__}({name}=...): `{name}` must be at most {MOST}.")
 
 
 def _one(spec: str, whole: str) -> Optimizer:

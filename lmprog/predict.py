@@ -16,7 +16,7 @@ from lmprog.lm import default_lm, plain
 from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response
 from lmprog.short_form import from_string
-from lmprog.signature import Signature, check_demo, check_inputs, fields_of, with_reasoning
+from lmprog.signature import Signature, check_demo, check_inputs, fields_of, values_of, with_reasoning
 
 P = ParamSpec("P", default=...)
 S_co = TypeVar("S_co", bound=Signature, covariant=True, default=Any)
@@ -106,6 +106,15 @@ class Predict(Generic[P, S_co]):
         """Return the signature with its outputs filled."""
         return await loop.hop(self._answer(args, inputs))
 
+    def worked(self, params: PredictorParams, demo: Demo) -> tuple[Request, str]:
+        """Return the request that a demo's inputs give under some params, and the reply that holds its outputs.
+
+        The very texts of a call: what a model should learn to write, behind what it is going to read.
+        """
+        template = prepare(self.signature, params)
+        inputs, outputs = values_of(self.signature, demo)
+        return _request(template, params, inputs, 0), template.render_reply(outputs)
+
     async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()
         bound = self._bound(here)
@@ -155,17 +164,7 @@ class Predict(Generic[P, S_co]):
         self, lm: LM, sample: int, bound: scope.Bound, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], int]:
         template = self._template(bound)
-        config = bound.params.config
-        request = Request(
-            messages=template.render(values),
-            schema=template.schema,
-            temperature=config.temperature or 0.0,
-            max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
-            sample=sample,
-            weights=bound.params.weights.sha256 if bound.params.weights else None,
-            json_reply=template.json_reply,
-            lm=config.lm,
-        )
+        request = _request(template, bound.params, values, sample)
         for attempt in range(self.retries):
             response = await _sent(bound.path, lm, request)
             try:
@@ -196,6 +195,20 @@ class ChainOfThought(Predict[P, S_co]):
     """
 
     reasons = True
+
+
+def _request(template: Template, params: PredictorParams, values: Mapping[str, Any], sample: int) -> Request:
+    config = params.config
+    return Request(
+        messages=template.render(values),
+        schema=template.schema,
+        temperature=config.temperature or 0.0,
+        max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
+        sample=sample,
+        weights=params.weights.sha256 if params.weights else None,
+        json_reply=template.json_reply,
+        lm=config.lm,
+    )
 
 
 def _signature(given: object) -> type[Signature]:

@@ -190,6 +190,13 @@ def demo_of(signature: type[Signature], inputs: Mapping[str, object], outputs: M
     return Demo(inputs=encode(signature, inputs), outputs=encode(signature, outputs))
 
 
+def values_of(signature: type[Signature], demo: Demo) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a demo's inputs and outputs as values of the declared types."""
+    fields = fields_of(signature)
+    inputs = {name: _typed(fields.inputs[name], value) for name, value in demo.inputs.items()}
+    return inputs, {name: _typed(fields.outputs[name], value) for name, value in demo.outputs.items()}
+
+
 def labeled_demo(signature: type[Signature], values: Mapping[str, object]) -> Demo | None:
     """Return the demo that a row's values give, where they name an input and every output (`reasoning` apart) and fit; or None."""
     fields = fields_of(signature)

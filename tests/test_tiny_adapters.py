@@ -17,7 +17,8 @@ import pytest
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 import lmprog as lp
-from lmprog.lm.tiny.adapters import CONFIG_FILE, TENSORS_FILE, Adapters, pack
+from lmprog.lm.adapters import content_of, keep
+from lmprog.lm.tiny.adapters import CONFIG_FILE, TENSORS_FILE, Adapters, add, pack
 from lmprog.lm.tiny.blas import one_blas_thread
 from lmprog.lm.tiny.client import WEIGHTS, Tiny, Tokens
 from lmprog.lm.tiny.decoding import Prefixes, Writing
@@ -77,8 +78,7 @@ def write_adapter(
 
 
 def loaded(path: Path, model: Model) -> Adapter:
-    adapters = Adapters()
-    return adapters.get(adapters.add(path, model.shape), model)
+    return Adapters().get(add(path, model.shape, "tiny"), model)
 
 
 def logits(model: Model, tokens: Sequence[int], adapter: Adapter | None = None) -> Floats:
@@ -256,7 +256,7 @@ def test_adapters_used_longest_ago_are_read_again(
 ) -> None:
     monkeypatch.setattr("lmprog.lm.tiny.adapters.KEPT", 1)
     adapters = Adapters()
-    one, other = (adapters.add(write_adapter(tmp_path / str(n), seed=n), model.shape) for n in range(2))
+    one, other = (add(write_adapter(tmp_path / str(n), seed=n), model.shape, "tiny") for n in range(2))
 
     first, still = adapters.get(one, model), adapters.get(one, model)
     adapters.get(other, model)
@@ -269,6 +269,15 @@ def test_adapters_used_longest_ago_are_read_again(
 def test_an_adapter_that_nobody_added_is_refused_with_what_to_do() -> None:
     with pytest.raises(lp.CapabilityError, match=r"knows no adapter with the SHA-256 'abab.*add_adapter\(path\)"):
         run(Tiny()(plural("ab" * 32)))
+
+
+def test_an_adapter_of_another_lm_is_refused_with_both_names(tmp_path: Path) -> None:
+    content = pack(write_adapter(tmp_path, seed=77))
+    known = keep(content, "tiny-0badf00d")
+
+    with pytest.raises(lp.CapabilityError, match=rf"was trained on tiny-0badf00d, and the LM is {Tiny().name}\."):
+        run(Tiny()(plural(known)))
+    assert content_of(known) == content
 
 
 def test_an_adapter_that_changed_on_disk_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Literal, get_args
 
 from lmprog import scope
@@ -17,6 +17,8 @@ from lmprog.request import LM, Request, Response
 Role = Literal["task", "proposer", "teacher", "judge", "training"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
+MOST = 10**18
+"""No cap is larger: up to here numbers can be reckoned with."""
 _TOKENS_PER_MESSAGE = 4
 """What chat templates put around a message, about."""
 _BYTES_PER_TOKEN = 4
@@ -146,6 +148,7 @@ class Ledger:
         self._asked: dict[str, Role] = {}
         self._tabs: set[Tab] = set()
         self._answers: dict[str, Amount] = {}
+        self._trained: dict[str, Amount] = {}
 
     @property
     def requested(self) -> int:
@@ -167,9 +170,9 @@ class Ledger:
             return True
         mean = _total(self._answers.get(key, _UNANSWERED) for key in self._asked)
         times = 1 + calls / mean.calls if mean.calls else math.inf
-        return all(
-            cap is None or spent * times <= cap for cap, spent in ((budget.tokens, mean.tokens), (budget.usd, mean.usd))
-        )
+        trained = _total(self._trained.values())
+        spent = ((budget.tokens, mean.tokens, trained.tokens), (budget.usd, mean.usd, trained.usd))
+        return all(cap is None or asked * times + more <= cap for cap, asked, more in spent)
 
     @property
     def dearest(self) -> float:
@@ -207,6 +210,7 @@ class Ledger:
         by_role: dict[Role, list[Amount]] = {role: [] for role in ROLES}
         for key, role in self._asked.items():
             by_role[role].append(self._answers.get(key, _UNANSWERED))
+        by_role["training"] += self._trained.values()
         held = {role: [r.amount for r in self._open if r.role == role] for role in ROLES}
         return Spent(
             requested={role: _total(amounts) for role, amounts in by_role.items()},
@@ -274,6 +278,19 @@ class Ledger:
                 self._charged.add(cost)
         if isinstance(tally := scope.current().tally, _Tally):
             tally.add(cost)
+
+    def check_training(self, at_most: Amount) -> None:
+        """Raise CapReached where training that may cost so much does not fit the caps."""
+        self._fits(replace(at_most, calls=0))
+
+    def train(self, key: str, cost: Amount, *, recorded: bool) -> None:
+        """Count what training took, once per key; `recorded` when it was done by an earlier process of the run."""
+        if key in self._trained:
+            return
+        self._trained[key] = cost
+        self._charged.add(cost)
+        if not recorded:
+            self._sent["training"].add(cost)
 
     async def reserve(self, role: Role, lm_name: str, request: Request) -> Reservation:
         """Hold what one attempt may cost, or raise CapReached where it can no longer fit.
@@ -451,6 +468,8 @@ def _check(cap: str, value: object) -> None:
     if value is None:
         return
     whole = cap in ("calls", "tokens")
+    if isinstance(value, int) and value > MOST:
+        raise LmprogError(f"Budget({cap}=...): a cap is at most {MOST:,}. Leave `{cap}` out for no cap.")
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value > 0:
         number = "whole number" if whole else "number"
         raise LmprogError(f"Budget({cap}={value!r}): a cap is a {number} above 0. Leave `{cap}` out for no cap.")

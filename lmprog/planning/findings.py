@@ -114,7 +114,8 @@ class Plan:
 
 def _cost(plan: Plan) -> str:
     of = f" of a budget of {plan.budget:,}" if plan.budget else ""
-    time = "" if plan.seconds is None else f", in about {_duration(plan.seconds)}"
+    training = " and the time of training, which nobody knows yet" if "training" in plan.requested else ""
+    time = "" if plan.seconds is None else f", in about {_duration(plan.seconds)}{training}"
     done = f"; {plan.recorded:,} of the calls are answered by now" if plan.recorded else ""
     return (
         f"To compile takes about {plan.total.calls:,} calls{of} and {plan.total.tokens:,} tokens{time}{done}. The search "

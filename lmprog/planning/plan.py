@@ -16,7 +16,7 @@ from lmprog.evaluation import Run
 from lmprog.job import Job, check, clients_of, run_path, settings_of, splits_of
 from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
-from lmprog.lm.ledger import ROLES, Budget, Ledger, Role
+from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Role
 from lmprog.lm.limit import Slots
 from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
@@ -157,7 +157,7 @@ def _plan(job: Job[M], splits: Splits, probed: Probed, rehearsal: Rehearsal, led
         units = len({row_key(row, (), job.group) for row in splits.holdout})
     base: Sequence[Run] = probed.baseline
     return Plan(
-        requested={role: rehearsal.requested[role] for role in ROLES if rehearsal.requested[role].calls},
+        requested={role: amount for role in ROLES if (amount := rehearsal.requested[role]) != Amount()},
         recorded=rehearsal.recorded,
         seconds=rehearsal.seconds,
         probe=ledger.spent.total_requested,

@@ -133,7 +133,16 @@ async def _rehearsed(
     ledger = Ledger(now=clock.now)
     with TemporaryDirectory(prefix="lmprog-plan-") as folder, RunDir.opened(Path(folder) / "run", {}) as run_dir:
         compiling = Compiling(
-            simulated, optimizer, clients, splits, run_dir, [hear], ledger, cast_.layers, replace(room, workers=workers)
+            simulated,
+            optimizer,
+            clients,
+            splits,
+            run_dir,
+            [hear],
+            ledger,
+            cast_.layers,
+            replace(room, workers=workers),
+            True,
         )
         try:
             with unseen():

@@ -1,8 +1,10 @@
 """Demos: from the labels of training rows, and from the program's own successful runs."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from lmprog.data import fields_in
 from lmprog.errors import CapReached
@@ -37,17 +39,18 @@ async def bootstrap(
     attempts: int = 2,
     shown: int = 4,
     threshold: float | None = None,
+    share: float = SHARE,
 ) -> list[Success]:
     """Run a teacher on training rows until `wanted` of them pass the metric, and return what their calls teach.
 
     The teacher is the program under `params` on the teacher LM. Rows run in waves; where successes stay fewer than
     `wanted`, those that failed are tried again, up to `attempts` times in all: with `shown` labels of other rows as demos,
     where rows have labels, and then as fresh samples at temperature 1. A row passes at `threshold`; by default at the full
-    score, or, where no row reaches it, in the best quarter of the rows that score above 0. At most a fifth of the
-    allowance is used (bootstrapping: Khattab et al. 2023, arXiv:2310.03714, sec. 3.4; labels for the teacher are
+    score, or, where no row reaches it, in the best quarter of the rows that score above 0. At most `share` of
+    the allowance is used (bootstrapping: Khattab et al. 2023, arXiv:2310.03714, sec. 3.4; labels for the teacher are
     DSPy's). Where a cap is reached, what was found until then is returned.
     """
-    waves = _Waves(problem, params, threshold, shown)
+    waves = _Waves(problem, params, threshold, shown, share)
     await waves.run(wanted, attempts)
     return waves.successes()
 
@@ -55,12 +58,12 @@ async def bootstrap(
 class _Waves:
     """Training rows run in waves, and the best run of each so far. A wave is as large as the successes until then say."""
 
-    def __init__(self, problem: Problem, params: Params, threshold: float | None, shown: int) -> None:
+    def __init__(self, problem: Problem, params: Params, threshold: float | None, shown: int, share: float) -> None:
         self._problem, self._params, self._threshold, self._shown = problem, params, threshold, shown
         self._labels = {path: labels_by_row(problem, path) for path in params} if shown else {}
         self._order = list(range(len(problem.train)))
         problem.rng("bootstrap").shuffle(self._order)
-        self._rows_left = max(0.0, problem.allowance.left) * SHARE / problem.allowance.calls_per_row
+        self._rows_left = max(0.0, problem.allowance.left) * share / problem.allowance.calls_per_row
         self._runs: dict[int, Run] = {}
         self._tried = 0
 
@@ -145,15 +148,29 @@ def sets_of(
     """
     labels, complete = {path: labeled(problem, path) for path in params}, complete_labels(problem)
     made: list[DemoSets] = [{path: value.demos for path, value in params.items()}]
+    count = min(count, 1 + max(0, math.ceil(min(problem.allowance.left, count))))  # no set is scored without a call
+    texts: dict[int, str] = {}
+
+    def key_of(demos: DemoSets) -> tuple[tuple[str, ...], ...]:
+        for demo in chain.from_iterable(demos.values()):
+            if id(demo) not in texts:
+                texts[id(demo)] = demo.model_dump_json()
+        return tuple(tuple(texts[id(demo)] for demo in demos[path]) for path in params)
+
+    known = {key_of(made[0])}
 
     def add(new: DemoSets) -> None:
-        if len(made) < count and any(new.values()) and new not in made:
+        if any(new.values()) and (key := key_of(new)) not in known:
+            known.add(key)
             made.append(new)
 
-    add({path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params})
-    if successes and bootstrapped:
+    if count > 1:
+        add({path: draw(problem.rng("labels", path), labels[path], most_labeled) for path in params})
+    if successes and bootstrapped and len(made) < count:
         add(compose(complete, successes[:bootstrapped], problem.rng("demo set", 0), most_labeled=0))
     for number in range(1, 4 * count):
+        if len(made) >= count:
+            break
         rng = problem.rng("demo set", number)
         most = rng.randint(1, max(1, most_labeled))
         if successes and bootstrapped:

@@ -4,7 +4,6 @@ A folder as peft writes it (adapter_config.json and adapter_model.safetensors) a
 the same adapter and have the same SHA-256: that of the file, which `pack` makes of a folder.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -19,7 +18,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save  # pyright: ignore[reportUnknownVariableType]
 
-from lmprog.errors import ArtifactError, CapabilityError
+from lmprog.errors import ArtifactError
+from lmprog.lm import adapters
 from lmprog.lm.tiny.model import Adapter, Floats, Model, Shape
 from lmprog.request import canonical_json
 
@@ -61,35 +61,18 @@ class _Settings:
 
 
 class Adapters:
-    """The adapters that one LM knows, by SHA-256; the weights used last stay in memory. Safe to use from several threads."""
+    """The adapters that one model answers under; the weights used last stay in memory. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._paths: dict[str, Path] = {}
         self._kept: OrderedDict[str, Adapter] = OrderedDict()
         self._lock = Lock()
-
-    def add(self, path: Path, shape: Shape) -> str:
-        """Make one known, and return its SHA-256. ArtifactError where it is none, or is for another model."""
-        content = pack(path)
-        _layers(path, content, shape)
-        sha256 = hashlib.sha256(content).hexdigest()
-        with self._lock:
-            self._paths[sha256] = path.absolute()
-        return sha256
-
-    def check(self, sha256: str, lm_name: str) -> None:
-        """Raise CapabilityError where it is not known."""
-        if sha256 not in self._paths:
-            raise CapabilityError(
-                f"{lm_name} knows no adapter with the SHA-256 {sha256!r}, so it cannot answer under it. Tell it where the adapter "
-                "is: `lm.add_adapter(path)` takes a folder that peft saved, or a file from an artifact."
-            )
 
     def get(self, sha256: str, model: Model) -> Adapter:
         """Return one that is known, read from its file if need be."""
         with self._lock:
             if sha256 not in self._kept:
-                self._kept[sha256] = self._read(sha256, model)
+                content = adapters.content_of(sha256)
+                self._kept[sha256] = model.adapter(sha256, _layers(Path(sha256), content, model.shape))
             self._kept.move_to_end(sha256)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
@@ -99,15 +82,12 @@ class Adapters:
         """Forget a lock that a thread of the parent process may have held."""
         self._lock = Lock()
 
-    def _read(self, sha256: str, model: Model) -> Adapter:
-        path = self._paths[sha256]
-        content = pack(path)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise ArtifactError(
-                f"the adapter at {path} is not what it was when it was added: its SHA-256 was {sha256}. Write each adapter to a "
-                "place of its own, and add it again."
-            )
-        return model.adapter(sha256, _layers(path, content, model.shape))
+
+def add(path: Path, shape: Shape, lm_name: str) -> str:
+    """Make an adapter known for an LM, and return its SHA-256. ArtifactError where it is none, or is for another model."""
+    content, place = pack(path), path.absolute()
+    _layers(path, content, shape)
+    return adapters.keep(content, lm_name, where=str(place), read=lambda: pack(place))
 
 
 def pack(path: Path) -> bytes:

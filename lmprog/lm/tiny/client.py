@@ -16,7 +16,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lmprog.errors import ContextError
-from lmprog.lm.tiny.adapters import Adapters
+from lmprog.lm import adapters
+from lmprog.lm.adapters import Encoded
+from lmprog.lm.tiny.adapters import Adapters, add
 from lmprog.lm.tiny.decoding import Scoring, Writing
 from lmprog.lm.tiny.engine import THREADS, Engine
 from lmprog.lm.tiny.model import WEIGHTS_FILE, Adapter, Model, read_shape
@@ -64,7 +66,7 @@ class Tiny:
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request. ContextError where the prompt leaves no room for a reply."""
         if request.weights is not None:
-            self._adapters.check(request.weights, self.name)
+            adapters.check(request.weights, self.name)
         loaded = self._loaded
         if loaded is None:
             loaded = await asyncio.to_thread(self._load)
@@ -77,7 +79,14 @@ class Tiny:
 
         `path` is a folder that peft saved, or a file from an artifact. ArtifactError where it does not fit this model.
         """
-        return self._adapters.add(Path(path), read_shape(json.loads((self.folder / "config.json").read_text())))
+        return add(Path(path), read_shape(json.loads((self.folder / "config.json").read_text())), self.name)
+
+    def encode(self, request: Request, reply: str) -> Encoded:
+        """Return the tokens of a request and of a reply to it, the very ones that it would read and write."""
+        loaded = self._load()
+        prompt = prompt_of(request)
+        shared, own = loaded.tokens.split(prompt)
+        return Encoded(shared + own, loaded.tokens.written(completion_of(reply, prompt, request)))
 
     def restart(self) -> None:
         """Forget the threads: those of a forked process stayed with its parent."""
@@ -105,6 +114,10 @@ class Tokens:
     def of(self, text: str) -> tuple[int, ...]:
         """Return the tokens of a text; half a surrogate pair, which the tokenizer cannot take, is a question mark."""
         return tuple(self._tokenizer.encode(text.encode(errors="replace").decode()).ids)
+
+    def written(self, completion: str) -> tuple[int, ...]:
+        """Return the tokens of what the model writes, with the one that ends it."""
+        return (*self.of(completion), self.end)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens."""
@@ -159,7 +172,7 @@ class _Asked:
         """Find how probable the given replies are."""
         tokens = self._loaded.tokens
         texts = [completion_of(reply, self._prompt, self._request) for reply in self._request.replies]
-        completions = [(*tokens.of(text), tokens.end) for text in texts]
+        completions = [tokens.written(text) for text in texts]
         self._check_room(self._asked + max(map(len, completions)) - 1)
         scoring = Scoring(self._shared, self._own, completions, self._adapter)
         await asyncio.wrap_future(self._loaded.engine.submit(scoring))

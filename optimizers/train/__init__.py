@@ -1,0 +1,1 @@
+"""Training of weights: what calls teach, and the process that trains on them."""

@@ -1,0 +1,310 @@
+"""The process that trains: `python -m lmprog.optimizers.train.worker BASE FOLDER`, or the same under `accelerate launch`.
+
+BASE is a model as transformers reads it; FOLDER holds job.json. It writes log.jsonl, a checkpoint from which it goes on
+after a kill, the adapter as peft saves it, and done.json last. The result is a function of the job, the base, the
+device and the number of its threads.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors import safe_open  # pyright: ignore[reportUnknownVariableType]
+from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM
+
+from lmprog.optimizers.train.trainer import ADAPTER, DONE, JOB, LOG, Training
+
+CHECKPOINT = "checkpoint.safetensors"
+CHECKS, LEAST_STEPS = 20, 5
+"""Checks on the examples kept out, and the least steps between two: each step alone changes little but noise."""
+SAVED_EVERY_S = 20.0
+RATE_TIMES_WIDTH = 0.8
+WARM_UP_STEPS = 10
+DECAY = 0.01
+CLIP = 1.0
+SCALE = 2
+"""lora_alpha over the rank."""
+TOKENS_AT_ONCE = 8192
+"""Of one forward pass, padding counted."""
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How far training has come."""
+
+    step: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    loss_before: float = float("nan")
+    best: float = float("nan")
+    """The least loss on the examples kept out."""
+    best_step: int = 0
+    checks_since: int = 0
+    """Checks since then."""
+
+
+def main() -> int:
+    """Train as the job says."""
+    base, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    job = json.loads((folder / JOB).read_text())
+    run = _Run(base, folder, job)
+    run.go()
+    return 0
+
+
+def _end_with_parent() -> None:
+    """A closed standard input says that whoever wanted the adapter is gone."""
+    while os.read(sys.stdin.fileno(), 1):  # not through its buffer, which a thread may not hold when Python ends
+        pass
+    os._exit(1)
+
+
+class Losses(nn.Module):
+    """The summed loss of packed examples, of the tokens to predict alone."""
+
+    def __init__(self, model: PeftModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor, positions: Tensor, places: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the sum over `places` of the flattened (rows, length) tokens, each with its weight."""
+        inner: Any = self.model.get_base_model()
+        # without a mask, positions that begin anew tell transformers where another example begins
+        hidden: Tensor = inner.get_decoder()(tokens, position_ids=positions, use_cache=False).last_hidden_state
+        logits: Tensor = inner.get_output_embeddings()(hidden.flatten(0, 1).index_select(0, places))
+        return (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
+
+
+class _Run:
+    """One job under way, in one of its processes."""
+
+    def __init__(self, base: Path, folder: Path, job: Mapping[str, Any]) -> None:
+        self._folder, self._seed = folder, job["seed"]
+        self._how = Training(**job["how"])
+        self._phases: Sequence[Sequence[Row]] = job["phases"]
+        self._held: Sequence[Row] = job["held"]
+        cuda = torch.cuda.is_available()
+        half = cuda and torch.cuda.is_bf16_supported()
+        self._accelerator: Any = Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
+        torch.manual_seed(self._seed)  # pyright: ignore[reportUnknownMemberType]
+        model: Any = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
+            base, dtype=torch.bfloat16 if half else torch.float32
+        )
+        rank = self._how.rank
+        settings = LoraConfig(
+            r=rank, lora_alpha=SCALE * rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+        )
+        self._adapter = cast("PeftModel", get_peft_model(model, settings))
+        self._rate = self._how.rate or RATE_TIMES_WIDTH / model.config.hidden_size
+        self._tuned = {name: each for name, each in self._adapter.named_parameters() if each.requires_grad}
+        optimizer = torch.optim.AdamW(self._tuned.values(), lr=self._rate, weight_decay=DECAY)
+        prepared: tuple[Any, Any] = self._accelerator.prepare(Losses(self._adapter), optimizer)
+        self._losses, self._optimizer = prepared
+        self._state = State()
+        self._best = self._copy()
+        self._width = max(
+            len(one["prompt"]) + len(one["completion"]) for part in (*self._phases, self._held) for one in part
+        )
+        self._saved = time.monotonic()
+
+    def go(self) -> None:
+        """Train to the end, from the last checkpoint if there is one."""
+        if (self._folder / CHECKPOINT).exists():
+            self._load()
+        else:
+            loss = self._loss_of(self._judged)
+            self._state = replace(self._state, loss_before=loss, best=loss)
+        every = max(LEAST_STEPS, self._how.steps // CHECKS)
+        while self._state.step < self._how.steps and self._state.checks_since < self._how.patience:
+            self._step()
+            last = self._state.step == self._how.steps
+            if self._held and (last or self._state.step % every == 0):
+                self._check()
+            if time.monotonic() - self._saved > SAVED_EVERY_S:
+                self._save()
+        if not self._held:
+            self._keep(self._loss_of(self._judged))
+        self._finish()
+
+    @property
+    def _judged(self) -> Sequence[Row]:
+        return self._held or self._phases[-1]
+
+    def _step(self) -> None:
+        """Take one step."""
+        step = self._state.step
+        share = min(1.0, (step + 1) / WARM_UP_STEPS) * (1 - step / self._how.steps)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate * share
+        rows = self._rows(step)
+        total = sum(len(one["completion"]) * one["weight"] for one in rows)
+        self._optimizer.zero_grad()
+        for batch in self._own(rows):
+            loss = self._losses(*batch) * (self._accelerator.num_processes / total)
+            self._accelerator.backward(loss)
+        self._accelerator.clip_grad_norm_(self._tuned.values(), CLIP)
+        self._optimizer.step()
+        self._state = replace(
+            self._state,
+            step=step + 1,
+            prompt_tokens=self._state.prompt_tokens + sum(len(one["prompt"]) for one in rows),
+            completion_tokens=self._state.completion_tokens + sum(len(one["completion"]) for one in rows),
+        )
+
+    def _rows(self, step: int) -> list[Row]:
+        """Return the examples of a step: a function of the job and the step alone."""
+        phase = step * len(self._phases) // self._how.steps
+        first = -(-phase * self._how.steps // len(self._phases))
+        rows: Sequence[Row] = self._phases[phase]
+        batch = min(self._how.batch, len(rows))
+        found: list[Row] = []
+        for place in range((step - first) * batch, (step - first + 1) * batch):
+            round_, number = divmod(place, len(rows))
+            order = list(range(len(rows)))
+            Random(f"{self._seed}/{phase}/{round_}").shuffle(order)
+            found.append(rows[order[number]])
+        return found
+
+    def _own(self, rows: Sequence[Row]) -> Iterator[tuple[Tensor, ...]]:
+        """Yield this process's part of the examples; every process yields equally many batches, the last maybe of no weight."""
+        here, processes = self._accelerator.process_index, self._accelerator.num_processes
+        batches = list(packed(rows, self._width))
+        for number in range(here, len(batches) + -len(batches) % processes, processes):
+            batch = [each.to(self._accelerator.device) for each in batches[number % len(batches)]]
+            batch[-1] = batch[-1] * (number < len(batches))
+            yield tuple(batch)
+
+    @torch.no_grad()
+    def _loss_of(self, rows: Sequence[Row]) -> float:
+        total: float = sum(len(one["completion"]) * one["weight"] for one in rows)
+        found = torch.zeros((), device=self._accelerator.device)
+        for batch in self._own(rows):
+            found += self._losses(*batch)
+        whole: Tensor = self._accelerator.reduce(found, "sum")
+        mean: float = whole.item() / total
+        return mean
+
+    def _check(self) -> None:
+        loss = self._loss_of(self._held)
+        if loss < self._state.best:
+            self._keep(loss)
+        else:
+            self._state = replace(self._state, checks_since=self._state.checks_since + 1)
+        self._log({"step": self._state.step, "loss": loss})
+
+    def _keep(self, loss: float) -> None:
+        self._state = replace(self._state, best=loss, best_step=self._state.step, checks_since=0)
+        self._best = self._copy()
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {name: each.detach().clone() for name, each in self._tuned.items()}
+
+    def _log(self, record: Mapping[str, object]) -> None:
+        if self._accelerator.is_main_process:
+            with (self._folder / LOG).open("a") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def _save(self) -> None:
+        """Write a checkpoint: the old one or the new one is whole after a kill."""
+        self._saved = time.monotonic()
+        if not self._accelerator.is_main_process:
+            return
+        stored: dict[str, Tensor] = {}
+        for name, each in self._tuned.items():
+            moments = self._optimizer.state[each]
+            stored |= {f"now/{name}": each.detach(), f"best/{name}": self._best[name]}
+            stored |= {f"{moment}/{name}": moments[moment] for moment in ("exp_avg", "exp_avg_sq") if moment in moments}
+        stored = {name: each.cpu().contiguous() for name, each in stored.items()}
+        new = self._folder / f"{CHECKPOINT}.new"
+        save_file(stored, new, {"state": json.dumps(asdict(self._state))})
+        os.replace(new, self._folder / CHECKPOINT)
+
+    def _load(self) -> None:
+        opened: Any = safe_open(self._folder / CHECKPOINT, "pt", str(self._accelerator.device))
+        with opened as file:
+            self._state = State(**json.loads(file.metadata()["state"]))
+            for name, each in self._tuned.items():
+                each.data.copy_(file.get_tensor(f"now/{name}"))
+                self._best[name] = file.get_tensor(f"best/{name}")
+                self._optimizer.state[each] = {
+                    "step": torch.tensor(float(self._state.step)),
+                    **{moment: file.get_tensor(f"{moment}/{name}") for moment in ("exp_avg", "exp_avg_sq")},
+                }
+
+    def _finish(self) -> None:
+        """Write the adapter at its best, and say so."""
+        for name, each in self._tuned.items():
+            each.data.copy_(self._best[name])
+        self._accelerator.wait_for_everyone()
+        if not self._accelerator.is_main_process:
+            return
+        self._adapter.save_pretrained(str(self._folder / ADAPTER))
+        done = asdict(self._state) | {"steps": self._state.best_step, "loss": self._state.best}
+        new = self._folder / f"{DONE}.new"
+        new.write_text(json.dumps(done))
+        os.replace(new, self._folder / DONE)
+
+
+def packed(rows: Sequence[Row], width: int) -> Iterator[tuple[Tensor, ...]]:
+    """Yield (tokens, positions, places, targets, weights), several examples in one line of up to `width` tokens.
+
+    The longest go first, each into the first line with room; positions begin anew with every example.
+    """
+    lines: list[list[Row]] = []
+    room: list[int] = []
+    for row in sorted(rows, key=_length, reverse=True):
+        place = next((number for number, left in enumerate(room) if left >= _length(row)), len(lines))
+        if place == len(lines):
+            lines.append([])
+            room.append(width)
+        lines[place].append(row)
+        room[place] -= _length(row)
+    at_once = max(1, TOKENS_AT_ONCE // width)
+    for start in range(0, len(lines), at_once):
+        yield _batch(lines[start : start + at_once])
+
+
+def _batch(lines: Sequence[Sequence[Row]]) -> tuple[Tensor, ...]:
+    width = max(sum(map(_length, line)) for line in lines)
+    tokens = torch.zeros(len(lines), width, dtype=torch.long)
+    positions = torch.arange(width).repeat(len(lines), 1)
+    places: list[int] = []
+    targets: list[int] = []
+    weights: list[float] = []
+    for number, line in enumerate(lines):
+        start = 0
+        for row in line:
+            text, asked = [*row["prompt"], *row["completion"]], len(row["prompt"])
+            end = start + len(text)
+            tokens[number, start:end] = torch.tensor(text)
+            positions[number, start:end] = torch.arange(len(text))
+            places += range(number * width + start + asked - 1, number * width + end - 1)
+            targets += row["completion"]
+            weights += [row["weight"]] * len(row["completion"])
+            start = end
+        positions[number, start:] = torch.arange(width - start)
+    return tokens, positions, torch.tensor(places), torch.tensor(targets), torch.tensor(weights)
+
+
+def _length(row: Row) -> int:
+    return len(row["prompt"]) + len(row["completion"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
