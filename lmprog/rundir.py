@@ -111,7 +111,7 @@ class RunDir:
         with _writing(path):
             file = path.open("w", encoding="utf-8")
         try:
-            yield Journal(file)
+            yield Journal(file, self.path / JOURNAL)
         finally:
             with suppress(OSError):  # an event that could not be written has told
                 file.close()
@@ -153,8 +153,8 @@ class RunDir:
 class Journal:
     """Writes events as JSON lines. The params of a candidate are written once."""
 
-    def __init__(self, file: TextIO) -> None:
-        self._file, self._known = file, set[str]()
+    def __init__(self, file: TextIO, path: str | Path = JOURNAL) -> None:
+        self._file, self._path, self._known = file, path, set[str]()
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
@@ -163,7 +163,7 @@ class Journal:
             del data["params"]
         elif isinstance(event, CandidateScored):
             self._known.add(event.candidate)
-        with _writing(self._file.name):
+        with _writing(self._path):
             self._file.write(json.dumps(data) + "\n")
             self._file.flush()
 
