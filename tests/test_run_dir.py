@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -403,19 +404,20 @@ class TestWhatCannotBeWritten:
             )
 
     @pytest.mark.skipif(sys.platform == "win32", reason="needs users")
-    def test_a_finished_run_that_can_only_be_read_is_opened_all_the_same(self, tmp_path: Path) -> None:
-        path = tmp_path / "run"
-        path.mkdir()
-        (path / RUN).write_text(json.dumps({"settings": SETTINGS, "calls": 5, "finished": True}))
+    def test_a_finished_run_that_can_only_be_read_is_opened_all_the_same(self) -> None:
         code = (
             "import os, pathlib, sys; from lmprog.rundir import RunDir\n"
             "if os.getuid() == 0: os.setuid(65534)\n"
             "with RunDir.opened(pathlib.Path(sys.argv[1]), {'seed': 0, 'metric': 'exact_match'}) as run: print(run.facts())"
         )
-        path.chmod(0o555)
-        for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        with TemporaryDirectory() as folder:
+            above, path = Path(folder), Path(folder) / "run"
+            path.mkdir()
+            (path / RUN).write_text(json.dumps({"settings": SETTINGS, "calls": 5, "finished": True}))
+            path.chmod(0o555)
             above.chmod(0o755)
 
-        read = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+            read = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+            path.chmod(0o755)
 
         assert "'finished': True" in read.stdout, read.stderr
