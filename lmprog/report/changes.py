@@ -90,4 +90,5 @@ def _glimpse(pieces: Sequence[Piece]) -> list[Piece]:
 def _plain(params: PredictorParams) -> Mapping[str, Any]:
     data = params.model_dump(mode="json")
     fields = {f"description of {name}": text for name, text in data["field_descriptions"].items()}
-    return {**fields, "format": data["format"], "weights": data["weights"], **data["config"]}
+    weights = f"{params.weights.adapter} on {params.weights.base}" if params.weights else None
+    return {**fields, "format": data["format"], "weights": weights, **data["config"]}
