@@ -250,9 +250,12 @@ async def searched(optimizer: Optimizer, problem: Problem, params: Params) -> Ou
 
 
 def _without_weights(params: Params, lm: LM) -> Params:
-    """Return the params without adapters of other LMs: a teacher answers with weights of its own."""
+    """Return the params without adapters of other LMs: a teacher answers with weights of its own.
+
+    A predictor that names an LM for itself is answered by that one, whoever the teacher is.
+    """
     for path, value in params.items():
-        if value.weights is not None and value.weights.base != lm.name:
+        if value.weights is not None and value.config.lm is None and value.weights.base != lm.name:
             params = params.replace(path, weights=None)
     return params
 

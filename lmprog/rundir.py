@@ -111,7 +111,7 @@ class RunDir:
         with _writing(path):
             file = path.open("w", encoding="utf-8")
         try:
-            yield Journal(file, self.path / JOURNAL)
+            yield Journal(file, path)
         finally:
             with suppress(OSError):  # an event that could not be written has told
                 file.close()

@@ -10,14 +10,13 @@ from lmprog.lm.adapters import Tunable
 from lmprog.lm.specs import from_spec
 from lmprog.module import predictors
 from lmprog.optimizer import Outcome, Problem, require
-from lmprog.optimizers.propose.demos import Success, bootstrap, labels_by_row
+from lmprog.optimizers.propose.demos import Success, bootstrap, is_complete, labels_by_row
 from lmprog.optimizers.select.full import Full
 from lmprog.optimizers.select.prepared import Prepared
 from lmprog.optimizers.train.examples import Example, examples
 from lmprog.optimizers.train.trainer import Training, train
 from lmprog.params import Params
 from lmprog.search import Ask, search
-from lmprog.signature import fields_of
 
 LEARNING = 0.5
 """The part of the allowance that looking for successes may use: training itself takes no calls."""
@@ -99,14 +98,10 @@ def _labeled(problem: Problem, successes: Sequence[Success]) -> list[Success]:
     done, (path, *others) = {success.row for success in successes}, known
     if others:
         return []
-    signature = known[path].signature
-    needed = fields_of(signature)
     return [
         Success(row, {path: (demo,)})
         for row, demo in labels_by_row(problem, path).items()
-        if row not in done
-        and demo.inputs.keys() == needed.inputs.keys()
-        and demo.outputs.keys() == needed.outputs.keys()
+        if row not in done and is_complete(known[path].signature, demo)
     ]
 
 

@@ -142,7 +142,7 @@ async def _rehearsed(
             ledger,
             cast_.layers,
             replace(room, workers=workers),
-            True,
+            rehearsed=True,
         )
         try:
             with unseen():

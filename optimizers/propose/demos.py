@@ -12,7 +12,7 @@ from lmprog.evaluation import Run
 from lmprog.module import predictors
 from lmprog.optimizer import Problem
 from lmprog.params import Demo, Params
-from lmprog.signature import demo_of, fields_of, labeled_demo
+from lmprog.signature import Signature, demo_of, fields_of, labeled_demo
 
 DemoSets = Mapping[str, tuple[Demo, ...]]
 """One demo set for every predictor, by path."""
@@ -185,13 +185,14 @@ def complete_labels(problem: Problem) -> dict[str, list[Demo]]:
     """Return, by predictor, the labelled demos that have every input and output: those fit to stand beside whole calls."""
     found: dict[str, list[Demo]] = {}
     for path, predictor in predictors(problem.program).items():
-        fields = fields_of(predictor.signature)
-        found[path] = [
-            demo
-            for demo in labeled(problem, path)
-            if demo.inputs.keys() == fields.inputs.keys() and demo.outputs.keys() == fields.outputs.keys()
-        ]
+        found[path] = [demo for demo in labeled(problem, path) if is_complete(predictor.signature, demo)]
     return found
+
+
+def is_complete(signature: type[Signature], demo: Demo) -> bool:
+    """Tell whether a demo has every input and output."""
+    fields = fields_of(signature)
+    return demo.inputs.keys() == fields.inputs.keys() and demo.outputs.keys() == fields.outputs.keys()
 
 
 def compose(

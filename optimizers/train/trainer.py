@@ -57,8 +57,9 @@ class Trained:
 
     weights: Weights
     steps: int
+    """After which the loss was least: these are the weights kept."""
     tokens: int
-    """Trained on, in all steps."""
+    """Trained on, in all steps taken."""
     loss_before: float
     loss: float
     """Mean loss a token on the examples kept out, before and after; on those trained on where none are."""

@@ -118,9 +118,9 @@ class _Run:
         self._losses, self._optimizer = prepared
         self._state = State()
         self._best = self._copy()
-        self._width = max(
-            len(one["prompt"]) + len(one["completion"]) for part in (*self._phases, self._held) for one in part
-        )
+        self._width = max(_length(one) for part in (*self._phases, self._held) for one in part)
+        self._order: tuple[tuple[int, int], list[int]] = (-1, -1), []
+        """The phase and round drawn last, and the order of its examples."""
         self._saved = time.monotonic()
 
     def go(self) -> None:
@@ -176,9 +176,11 @@ class _Run:
         found: list[Row] = []
         for place in range((step - first) * batch, (step - first + 1) * batch):
             round_, number = divmod(place, len(rows))
-            order = list(range(len(rows)))
-            Random(f"{self._seed}/{phase}/{round_}").shuffle(order)
-            found.append(rows[order[number]])
+            if self._order[0] != (phase, round_):
+                order = list(range(len(rows)))
+                Random(f"{self._seed}/{phase}/{round_}").shuffle(order)
+                self._order = (phase, round_), order
+            found.append(rows[self._order[1][number]])
         return found
 
     def _own(self, rows: Sequence[Row]) -> Iterator[tuple[Tensor, ...]]:
