@@ -13,7 +13,7 @@ from lmprog.compiler import PROBE_OUTAGE_S
 from lmprog.data import LEAST_HOLDOUT, Splits, row_key
 from lmprog.errors import RunDirError, without_rows
 from lmprog.evaluation import Run
-from lmprog.job import Job, check, clients_of, run_path, settings_of, splits_of
+from lmprog.job import Job, check, check_needs, clients_of, run_path, settings_of, splits_of
 from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Role
@@ -43,6 +43,7 @@ async def made(job: Job[M]) -> Plan:
 async def _made(job: Job[M]) -> Plan:
     check(job)
     optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
+    check_needs(optimizer, clients)
     settings = settings_of(job, optimizer, clients, splits)
     with (
         RunDir.opened(run_path(job, settings), settings) as run_dir,
