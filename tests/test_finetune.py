@@ -180,7 +180,7 @@ def test_an_lm_that_cannot_be_tuned_is_refused_before_any_call(tmp_path: Path) -
         with pytest.raises(lp.CapabilityError, match=r"needs the capability 'lora', 'score'.*which scripted lacks"):
             compiled(tmp_path / "run", lm=lm, optimizer=optimizer)
         with pytest.raises(lp.CapabilityError, match=r"needs the capability 'lora', 'score'"):
-            lp.plan(Sorter(), train=rows(96), metric=METRIC, lm=lm, optimizer=optimizer, run_dir=tmp_path / "run")
+            lp.plan(Sorter(), train=rows(60), holdout=rows(96)[60:], metric=METRIC, lm=lm, optimizer=optimizer)
     assert lm.sent == 0
 
 
