@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench bench-search bench-head-to-head train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan test lint clean
+.PHONY: setup dev demo bench bench-search bench-head-to-head train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights test lint clean
 
 setup: $(VENV)/.ready
 
@@ -56,6 +56,12 @@ bench-head-to-head: dev
 # what plans say beside what the compiles then take; resumable, about half an hour
 prove-plan: dev
 	$(BIN)/python tests/prove/plan.py
+
+# what weights bring beside prompts: three programs, five seeds, six schedules, on the embedded LM or on WEIGHTS=DIR of the same
+# curriculum; on CUDA where there is one; cell by cell, so that it may be stopped and goes on: about an hour on two cores
+WEIGHTS ?= lmprog/lm/tiny/weights
+prove-weights: dev
+	$(BIN)/python tests/prove/weights.py --weights $(WEIGHTS) $(CELLS)
 
 # trains the embedded LM further, on CUDA where there is one, for MINUTES; may be stopped and run again
 MINUTES ?= 60

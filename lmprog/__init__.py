@@ -56,7 +56,9 @@ if TYPE_CHECKING:
     from lmprog.compiler import CompileResult as CompileResult
     from lmprog.compiler import acompile as acompile
     from lmprog.compiler import compile as compile
+    from lmprog.lm.local.client import Local as Local
     from lmprog.lm.openai import OpenAI as OpenAI
+    from lmprog.lm.vllm import VLLM as VLLM
     from lmprog.planning.findings import Plan as Plan
     from lmprog.planning.plan import aplan as aplan
     from lmprog.planning.plan import plan as plan
@@ -71,7 +73,9 @@ else:
         "CompileResult": "lmprog.compiler",
         "acompile": "lmprog.compiler",
         "compile": "lmprog.compiler",
+        "Local": "lmprog.lm.local.client",
         "OpenAI": "lmprog.lm.openai",
+        "VLLM": "lmprog.lm.vllm",
         "Plan": "lmprog.planning.findings",
         "aplan": "lmprog.planning.plan",
         "plan": "lmprog.planning.plan",

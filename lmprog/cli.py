@@ -1,4 +1,4 @@
-"""The command line: `lmprog compile | plan | show | run | tasks | optimizers | lm serve`."""
+"""The command line: `lmprog compile | plan | show | run | export | tasks | optimizers | lm serve`."""
 
 import inspect
 import itertools
@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from io import TextIOWrapper
 from pathlib import Path
@@ -51,12 +51,14 @@ from lmprog.exits import (
     unpipe,
 )
 from lmprog.job import Job
+from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Ledger
 from lmprog.module import Program, inputs_of, using
 from lmprog.optimizer import named
 from lmprog.planning.findings import Plan
 from lmprog.planning.plan import made as plan_job
 from lmprog.registry import names
+from lmprog.request import LM
 from lmprog.rundir import RESULT, RunDir
 from lmprog.signature import Signature, fields_of
 from lmprog.task import Task
@@ -301,6 +303,33 @@ def run(
                         raise outcome
                     _print_outcome(outcome, standard_output, as_json=as_json, several=several)
     return code
+
+
+@app.command()
+def export(
+    artifact: Annotated[Path, typer.Argument(help="A file that compiling wrote.")],
+    merged: Annotated[
+        Path, typer.Option(metavar="DIR", help="Merge its trained weights into their base, as a Hugging Face folder.")
+    ],
+    lm: Annotated[str | None, typer.Option(help="Spec of the base.  [default: LMPROG_LM, or the embedded one]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Write what an artifact holds for other tools to read."""
+    from lmprog.merging import export_merged
+
+    read = read_artifact(artifact)
+    recorded = str(read.manifest["lms"].get("task"))
+    unknown = f"{artifact} was compiled for {recorded!r}, which is not an embedded LM"
+    client, _ = lm_of(lm, embedded=recorded.startswith(EMBEDDED), why_not=unknown, example="local/PATH_OR_ID")
+    written = export_merged(read, client_of(client or cast("LM", default_lm())), merged)
+    if as_json:
+        print_json(to_jsonable_python([asdict(one) for one in written]), sys.stdout, indent=2)
+        return
+    console = console_on(sys.stdout)
+    for one in written:
+        say(console, f"{one.folder}: the weights of {', '.join(one.predictors)}")
+        if one.program is not None:
+            say(console, f"{one.program}: the program under its prompts, for an LM that serves these weights")
 
 
 @app.command()

@@ -15,11 +15,22 @@ from lmprog.errors import CapabilityError, LMError, LmprogError, UnavailableErro
 Role = Literal["system", "user", "assistant", "tool"]
 
 Capability = Literal[
-    "generate", "sample", "logprobs", "score", "constrained", "tools", "embed", "soft_prompt", "lora", "input_grads"
+    "generate",
+    "sample",
+    "logprobs",
+    "score",
+    "constrained",
+    "tools",
+    "embed",
+    "soft_prompt",
+    "lora",
+    "finetune",
+    "input_grads",
 ]
 """What a block may need of an LM. `generate` writes text; `sample` means that temperature > 0 gives varied replies.
 
-`logprobs` tells the probabilities of what it writes, `score` those of given replies; `lora` answers under adapters.
+`logprobs` tells the probabilities of what it writes, `score` those of given replies; `lora` answers under adapters
+that it knows; `finetune` means that its weights can be tuned, here or where it is hosted.
 """
 
 DEFAULT_MAX_TOKENS = 512

@@ -20,13 +20,13 @@ FLOORS = [  # bottom first; a module imports from floors below, or sideways wher
     {"module", "strategies", "data", "metrics", "retrieval", "task"},
     {"evaluation", "scores", "statistics", "events", "narration"},
     {"optimizer", "search", "lint", "budget", "caps", "cuts", "certificate", "artifact", "rundir", "report"},
-    {"compiler", "job", "planning", "optimizers", "programs"},
+    {"compiler", "job", "planning", "merging", "optimizers", "programs"},
     {"cli", "arguments", "exits", "terminal", "__main__", "serve", "completions", "bridges"},
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS, start=1) for name in names}
 SIDE = {"testing"}  # shipped checks: may use anything, and only tests use them
 FACADE = ROOT / "lmprog" / "__init__.py"
-HEAVY_ROOMS = {"optimizers/train", "lmprog/lm/local.py", "lmprog/lm/tiny/training"}
+HEAVY_ROOMS = {"optimizers/train", "lmprog/lm/local/", "lmprog/lm/tiny/training"}
 HEAVY = {"torch", "transformers", "peft", "trl"}
 
 SOURCES = sorted(

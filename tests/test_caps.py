@@ -303,7 +303,7 @@ class TestPrices:
         assert code == 2
         assert "none.json cannot be read as JSON" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("wrong", [{"a": (1, 2, 3)}, {"a": "12"}, {1: (1, 2)}, [("a", 1)]])
+    @pytest.mark.parametrize("wrong", [{"a": (1, 2, 3, 4)}, {"a": "12"}, {1: (1, 2)}, [("a", 1)]])
     def test_wrong_prices_are_refused_at_once(self, wrong: Any) -> None:
         with pytest.raises(lp.InputError, match="prices"):
             lp.configure(prices=wrong)

@@ -173,13 +173,42 @@ def test_a_run_that_lost_its_results_trains_nothing_again(tuned: lp.CompileResul
     assert again.spent.total_sent.calls == again.spent.sent["training"].tokens == 0
 
 
+def test_a_compile_killed_in_training_goes_on_and_ends_with_the_same_bytes(
+    tuned: lp.CompileResult[Sorter], tmp_path: Path
+) -> None:
+    code = "import sys, test_finetune as t; from pathlib import Path; t.compiled(Path(sys.argv[1]))"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    folder = tmp_path / "run"
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, env=environment) as process:
+        deadline = time.monotonic() + 120
+        while not list(folder.glob("training/*/job.json")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+    assert list(folder.glob("training/*/job.json")) and not list(folder.glob("training/*/done.json"))
+
+    subprocess.run(command, env=environment, check=True)
+
+    again = read_artifact(folder / "result.lmprog")
+    assert again.params == tuned.params
+    assert again.certificate == tuned.certificate
+
+
+def test_all_weights_are_tuned_where_that_is_asked_for(tmp_path: Path) -> None:
+    result = compiled(tmp_path / "run", optimizer="finetune:method=full,steps=25,batch=12")
+
+    weights = result.params["sort"].weights
+    assert weights is not None and adapters.is_full(weights.sha256)
+    assert result.certificate.interval.low > 0.2
+
+
 def test_an_lm_that_cannot_be_tuned_is_refused_before_any_call(tmp_path: Path) -> None:
     lm = ScriptedLM(lambda asked: {"answer": "tall"})
 
     for optimizer in ("finetune", "mipro -> finetune", "better-together"):
-        with pytest.raises(lp.CapabilityError, match=r"needs the capability 'lora', 'score'.*which scripted lacks"):
+        with pytest.raises(lp.CapabilityError, match=r"needs the capability 'finetune'.*which scripted lacks"):
             compiled(tmp_path / "run", lm=lm, optimizer=optimizer)
-        with pytest.raises(lp.CapabilityError, match=r"needs the capability 'lora', 'score'"):
+        with pytest.raises(lp.CapabilityError, match=r"needs the capability 'finetune'"):
             lp.plan(Sorter(), train=rows(60), holdout=rows(96)[60:], metric=METRIC, lm=lm, optimizer=optimizer)
     assert lm.sent == 0
 

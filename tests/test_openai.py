@@ -340,7 +340,7 @@ def test_a_prompt_of_megabytes_is_sent_whole(server: Server) -> None:
 
 
 def test_adapters_and_missing_capabilities_are_refused_before_anything_is_sent(server: Server) -> None:
-    with pytest.raises(lp.CapabilityError, match="takes no adapters"):
+    with pytest.raises(lp.CapabilityError, match="knows no adapter with the SHA-256 'abab"):
         ask(client(server), weights="ab" * 32)
     with pytest.raises(lp.CapabilityError, match='without the capability "tools"'):
         ask(client(server, capabilities=frozenset({"generate"})), tools=(TOOL,))

@@ -476,7 +476,7 @@ def test_tiny_is_one_lm_for_the_process_and_named_by_its_weights() -> None:
 
     assert lm is from_spec("tiny") is shared()
     assert lm.name == "tiny-36a96446"
-    assert lm.capabilities == {"generate", "sample", "logprobs", "score", "lora"}
+    assert lm.capabilities == {"generate", "sample", "logprobs", "score", "lora", "finetune"}
 
 
 def test_it_runs_without_torch() -> None:

@@ -18,7 +18,10 @@ from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariable
 
 import lmprog as lp
 from lmprog.lm.adapters import content_of, keep
-from lmprog.lm.tiny.adapters import CONFIG_FILE, TENSORS_FILE, Adapters, add, pack
+from lmprog.lm.packing import ADAPTER_CONFIG as CONFIG_FILE
+from lmprog.lm.packing import ADAPTER_TENSORS as TENSORS_FILE
+from lmprog.lm.packing import pack
+from lmprog.lm.tiny.adapters import Adapters, add
 from lmprog.lm.tiny.blas import one_blas_thread
 from lmprog.lm.tiny.client import WEIGHTS, Tiny, Tokens
 from lmprog.lm.tiny.decoding import Prefixes, Writing

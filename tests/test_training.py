@@ -26,7 +26,6 @@ from lmprog.lm.tiny.curriculum import Example, Turn, training_example  # noqa: E
 from lmprog.lm.tiny.model import Model, Shape  # noqa: E402
 from lmprog.lm.tiny.reading import Passage, read  # noqa: E402
 from lmprog.lm.tiny.training import run  # noqa: E402
-from lmprog.lm.tiny.training.adapter import train_adapter  # noqa: E402
 from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths  # noqa: E402
 from lmprog.lm.tiny.training.export import read_sizes, read_weights  # noqa: E402
 from lmprog.lm.tiny.training.network import Network  # noqa: E402
@@ -262,19 +261,6 @@ def test_peft_trains_an_adapter_of_exported_weights(trained: Path) -> None:
     assert found[1] < found[0]
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_an_adapter_learns_another_task_and_loads_in_peft(trained: Path, tmp_path: Path) -> None:
-    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
-    examples = [shouting(Random(number)) for number in range(64)]
-
-    folder = train_adapter(trained, examples, tmp_path / "adapter", steps=150, rank=4)
-
-    base = transformers.AutoModelForCausalLM.from_pretrained(trained, dtype=torch.float32)
-    before = _loss(base, trained, examples[0])
-    adapted = peft.PeftModel.from_pretrained(base, folder)
-    assert _loss(adapted, trained, examples[0]) < 0.7 * before
-
-
 @contextmanager
 def _running(source: Path, folder: Path) -> Generator[subprocess.Popen[str]]:
     """Give a process that trains without end, once it has saved twice."""
@@ -311,11 +297,3 @@ def _logits(folder: Path, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
 def _runtime_logits(model: Model, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
     (reading,) = read(model, [Passage(tuple(tokens))], "all")
     return model.logits(reading.outputs)
-
-
-def _loss(model: Any, folder: Path, example: Example) -> float:
-    encoded = Encoder(folder).encode([example])
-    tokens = torch.tensor([encoded.tokens.tolist()])
-    labels = tokens.where(torch.tensor(encoded.weights)[None] > 0, torch.tensor(-100))
-    with torch.no_grad():
-        return float(model(input_ids=tokens, labels=labels).loss)

@@ -11,6 +11,7 @@ from typing import Literal, cast
 from lmprog.errors import InputError, RunDirError
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import Routed
+from lmprog.lm.ledger import Price
 from lmprog.lm.retry import Retried
 from lmprog.lm.specs import from_spec
 from lmprog.request import LM, read_json
@@ -18,9 +19,6 @@ from lmprog.request import LM, read_json
 ENVIRONMENT = "LMPROG_LM"
 CACHE = "LMPROG_CACHE"
 PRICES = "LMPROG_PRICES"
-
-Price = tuple[float, float]
-"""USD per million prompt tokens, and per million completion tokens."""
 
 
 class _As(Enum):
@@ -40,7 +38,8 @@ def configure(
 
     `lm` answers calls that no scope gives an LM. `prices` are USD per million prompt and completion tokens, by LM:
     `lp.configure(prices={"openai/gpt-4o-mini": (0.15, 0.60)})`; a cap in USD needs them where an LM does not tell what a
-    call cost. They go before those in the JSON file that LMPROG_PRICES names. What is left out stays; None takes it back.
+    call cost. A third number, as in `(0.15, 0.60, 3.0)`, is USD per million tokens that the host trains on. Calls of a tuned
+    model count at these prices too: where they cost more than the model's own, give the higher. They go before those in the JSON file that LMPROG_PRICES names. What is left out stays; None takes it back.
     """
     global _default, _prices
     if prices is not _As.BEFORE:
@@ -99,13 +98,13 @@ def _checked_prices(said: object, where: str) -> dict[str, Price]:
         raise InputError(f"{where} holds {said!r}: write USD per million tokens by LM, such as {_PRICES_WRITTEN}.")
     found: dict[str, Price] = {}
     for name, price in cast("Mapping[object, object]", said).items():
-        pair = list(cast("Sequence[object]", price)) if isinstance(price, list | tuple) else []
-        if not isinstance(name, str) or len(pair) != 2 or not all(map(_is_price, pair)):
+        each = list(cast("Sequence[object]", price)) if isinstance(price, list | tuple) else []
+        if not isinstance(name, str) or len(each) not in (2, 3) or not all(map(_is_price, each)):
             raise InputError(
                 f"{where}: the price of {name!r} is {price!r}. Write two numbers, USD per million prompt tokens and per "
-                f"million completion tokens, such as {_PRICES_WRITTEN}."
+                f"million completion tokens, such as {_PRICES_WRITTEN}; a third is USD per million trained tokens."
             )
-        found[name] = cast("Price", tuple(pair))
+        found[name] = cast("Price", tuple(each))
     return found
 
 

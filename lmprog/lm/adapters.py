@@ -1,4 +1,7 @@
-"""The adapters that this process knows, by the SHA-256 of what they hold; and LMs that can be tuned."""
+"""The trained weights that this process knows, by the SHA-256 of what they hold; and LMs that can be tuned.
+
+What is said of an adapter holds for whole weights too, which are kept, named and shipped in the same way.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -7,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from lmprog.errors import ArtifactError, CapabilityError
+from lmprog.lm.packing import holds_full
 from lmprog.request import LM, Request
 
 
@@ -31,7 +35,7 @@ class Tunable(LM, Protocol):
         ...
 
     def add_adapter(self, path: Path | str) -> str:
-        """Make an adapter known, and return the SHA-256 by which `Request.weights` names it."""
+        """Make an adapter or whole weights known, and return the SHA-256 by which `Request.weights` names them."""
         ...
 
 
@@ -40,6 +44,8 @@ class _Known:
     bases: frozenset[str]
     """The names of the LMs that it is for."""
     where: str
+    full: bool
+    """Whether it is whole weights."""
     read: Callable[[], bytes]
 
 
@@ -50,7 +56,7 @@ def keep(content: bytes, base: str, *, where: str = "an artifact", read: Callabl
     """Make an adapter known, and return its SHA-256. With `read`, which returns the content again, no copy is kept."""
     sha256 = hashlib.sha256(content).hexdigest()
     bases = _known[sha256].bases if sha256 in _known else frozenset[str]()
-    _known[sha256] = _Known(bases | {base}, where, read or (lambda: content))
+    _known[sha256] = _Known(bases | {base}, where, holds_full(content), read or (lambda: content))
     return sha256
 
 
@@ -66,6 +72,11 @@ def content_of(sha256: str) -> bytes:
             "to a place of its own, and add it again."
         )
     return content
+
+
+def is_full(sha256: str) -> bool:
+    """Return whether what is known by that SHA-256 is whole weights, in the place of the LM's own, and no adapter of them."""
+    return sha256 in _known and _known[sha256].full
 
 
 def check(sha256: str, lm_name: str) -> None:

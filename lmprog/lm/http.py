@@ -32,8 +32,25 @@ CLOSING_S = 5.0
 _REFUSED_BY_PROXY = {401, 403, 407}
 
 
+async def upload(
+    url: str, headers: Mapping[str, str], fields: Mapping[str, str], name: str, content: bytes, *, timeout_s: float
+) -> Answer:
+    """Send a file as a form with further fields; as `send`."""
+    form = aiohttp.FormData(fields)
+    form.add_field("file", BytesIO(content), filename=name, content_type="application/octet-stream")
+    own = {
+        name: value for name, value in headers.items() if name.lower() != "content-type"
+    }  # the form has one of its own
+    return await send("POST", url, own, form, timeout_s=timeout_s)
+
+
 async def send(
-    method: Literal["GET", "POST"], url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_s: float
+    method: Literal["GET", "POST"],
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | aiohttp.FormData = b"",
+    *,
+    timeout_s: float,
 ) -> Answer:
     """Send one request and return the answer; `timeout_s` is for all of it. Called on lmprog's event loop only.
 
@@ -44,7 +61,7 @@ async def send(
         async with _opened().request(
             method,
             url,
-            data=BytesIO(body) if len(body) > LARGE else body,
+            data=BytesIO(body) if isinstance(body, bytes) and len(body) > LARGE else body,
             headers=headers,
             proxy=_proxy_of(url, int(time.monotonic())),
             timeout=_timeout(timeout_s),

@@ -17,6 +17,9 @@ from lmprog.request import LM, Request, Response
 Role = Literal["task", "proposer", "teacher", "judge", "training"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
+Price = tuple[float, float] | tuple[float, float, float]
+"""USD per million tokens of prompts, of completions and, where the LM can be tuned where it is hosted, of training."""
+
 MOST = 10**18
 """No cap is larger: up to here numbers can be reckoned with."""
 _TOKENS_PER_MESSAGE = 4
@@ -117,7 +120,7 @@ class Ledger:
     Against the caps count the attempts sent, those in flight at their reservation, and the replies that a call
     log served in place of sending, so that a resumed run stops where the first would have.
 
-    `prices` gives USD per million prompt and completion tokens, by LM name. Without a price, what each Response
+    `prices` gives USD per million tokens, by LM name. Without a price, what each Response
     reports is counted, and the dearest token seen is what the next are expected to cost; where it reports nothing
     either, a cap in USD is refused. A prompt's tokens are estimated from its length, and from how far the LM's own counts
     have been above that.
@@ -128,13 +131,14 @@ class Ledger:
         self,
         budget: Budget | None = None,
         *,
-        prices: Mapping[str, tuple[float, float]] | None = None,
+        prices: Mapping[str, Price] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.budget = budget or Budget()
         self.planned: Budget | None = None
         """The caps that decisions about further work go by, where they are not those in force; no timing decides them."""
-        self.prices, self._now, self._began = prices or {}, now, now()
+        self.prices: Mapping[str, Price] = prices or {}
+        self._now, self._began = now, now()
         self._dearest: dict[str, float] = {}
         self._heavier: dict[str, float] = {}
         self.largest = Amount()
@@ -279,6 +283,27 @@ class Ledger:
         if isinstance(tally := scope.current().tally, _Tally):
             tally.add(cost)
 
+    def hosted_training(self, lm_name: str, trained_tokens: int) -> Amount:
+        """Return what it costs to train on so many tokens where the LM is hosted.
+
+        InputError where there is a cap in USD and no price of training.
+        """
+        price = self.prices.get(lm_name, ())
+        if len(price) < 3 and self.budget.usd is not None:
+            known = f"{price[0]:g}, {price[1]:g}" if len(price) > 1 else "0.15, 0.60"
+            raise InputError(
+                f"the budget caps USD, and nobody knows what training {lm_name} costs. Give a third price, USD per million "
+                f"trained tokens: `lp.configure(prices={{{lm_name!r}: ({known}, 3.0)}})`, or set LMPROG_PRICES to a JSON file "
+                f"that holds {{{json.dumps(lm_name)}: [{known}, 3.0]}}. Or cap tokens."
+            )
+        usd = trained_tokens * price[2] / 1e6 if len(price) == 3 else 0.0
+        return Amount(0, trained_tokens, 0, usd)
+
+    def tokens_of(self, lm_name: str, request: Request, reply: str) -> int:
+        """Return about how many tokens an LM counts for a request and a reply to it."""
+        prompt = math.ceil(_prompt_tokens(request) * self._heavier.get(lm_name, 1.0))
+        return prompt + _tokens(reply) + _TOKENS_PER_MESSAGE
+
     def check_training(self, at_most: Amount) -> None:
         """Raise CapReached where training that may cost so much does not fit the caps."""
         self._fits(replace(at_most, calls=0))
@@ -387,7 +412,7 @@ class Ledger:
             usd = response.usd or 0.0
             each = usd / max(1, prompt + completion)
         else:
-            usd, each = _priced(price, prompt, completion), max(price) / 1e6
+            usd, each = _priced(price, prompt, completion), max(price[:2]) / 1e6
         self._dearest[lm_name] = max(each, self._dearest.get(lm_name, 0.0))
         return Amount(1, prompt, completion, usd)
 
@@ -492,7 +517,7 @@ def _most(a: Amount, b: Amount) -> Amount:
     return Amount(1, larger.prompt_tokens, larger.completion_tokens, max(a.usd, b.usd))
 
 
-def _priced(price: tuple[float, float], prompt_tokens: int, completion_tokens: int) -> float:
+def _priced(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
     return (prompt_tokens * price[0] + completion_tokens * price[1]) / 1e6
 
 

@@ -9,15 +9,16 @@ from lmprog.request import LM
 GROUP = "lmprog.lms"
 """Entry points: "NAME/REST" is what the entry point NAME, a function, returns for REST."""
 
-KNOWN = '"tiny", "openai/MODEL", "http://HOST/v1#MODEL", "litellm/PROVIDER/MODEL"'
+KNOWN = '"tiny", "openai/MODEL", "http://HOST/v1#MODEL", "vllm/http://HOST/v1#MODEL", "local/PATH_OR_ID", "litellm/PROVIDER/MODEL"'
 
 
 def from_spec(spec: LM | str) -> LM:
     """Return the LM that a spec names; an LM is returned as it is.
 
     "tiny" is the embedded one; "openai/MODEL" is asked at OPENAI_BASE_URL with OPENAI_API_KEY; "http://HOST/v1#MODEL" is any
-    server that speaks OpenAI's protocol, asked with LMPROG_API_KEY where that is set; "litellm/PROVIDER/MODEL" goes through
-    litellm; any other "NAME/REST" is an entry point's. LMError where there is none, or where the object is no LM.
+    server that speaks OpenAI's protocol, asked with LMPROG_API_KEY where that is set; "vllm/http://HOST/v1#MODEL" is one of
+    vLLM whose weights are here too, so that it can be tuned (lp.VLLM); "local/PATH_OR_ID" is a model of Hugging Face that runs in this process; "litellm/PROVIDER/MODEL" goes through litellm;
+    any other "NAME/REST" is an entry point's. LMError where there is none, or where the object is no LM.
     """
     if not isinstance(spec, str):
         return _checked(spec)
@@ -34,6 +35,14 @@ def from_spec(spec: LM | str) -> LM:
         from lmprog.lm.openai import from_spec as of_protocol  # loads an HTTP client
 
         return of_protocol(spec)
+    if name == "vllm" and rest:
+        from lmprog.lm.vllm import from_spec as of_vllm  # loads an HTTP client
+
+        return of_vllm(rest)
+    if name == "local" and rest:
+        from lmprog.lm.local.client import shared as local  # loads numpy
+
+        return local(rest)
     if name == "litellm" and rest:
         from lmprog.lm.litellm import LiteLLM  # loads litellm, which is heavy and optional
 

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from lmprog.errors import CapReached, InputError, LMError
 from lmprog.lm.adapters import Tunable, content_of, keep
 from lmprog.lm.ledger import Amount
+from lmprog.lm.openai import OpenAI
 from lmprog.optimizer import Problem
 from lmprog.optimizers.train.examples import Example
 from lmprog.params import Weights
@@ -36,13 +37,15 @@ _LAST_WORDS = 2000
 class Training:
     """How to train. The defaults suit a few hundred examples."""
 
+    method: Literal["lora", "full"] = "lora"
+    """Whether two small matrices a linear layer are trained (LoRA: Hu et al. 2021, arXiv:2106.09685), or all weights."""
     rank: int = 8
-    """Of the two matrices that LoRA adds to each linear layer (Hu et al. 2021, arXiv:2106.09685)."""
+    """Of the matrices that LoRA adds."""
     steps: int = 120
     batch: int = 16
     """Examples of one step."""
     rate: float | None = None
-    """The highest learning rate; by default 0.8 over the width of the model: 2e-4 for one of 4096."""
+    """The highest learning rate; by default 0.8 over the width of the model, 2e-4 for one of 4096; of all weights a tenth of it."""
     held: float = 0.1
     """The share of training rows whose examples are kept out, to stop by."""
     patience: int = 5
@@ -62,18 +65,23 @@ class Trained:
     """Trained on, in all steps taken."""
     loss_before: float
     loss: float
-    """Mean loss a token on the examples kept out, before and after; on those trained on where none are."""
+    """Mean loss a token on the examples kept out, before and after; on those trained on where none are. NaN if not told."""
 
 
 async def train(
-    problem: Problem, lm: Tunable, phases: Sequence[Sequence[Example]], how: Training, *, seed: int
+    problem: Problem, lm: Tunable | OpenAI, phases: Sequence[Sequence[Example]], how: Training, *, seed: int
 ) -> Trained:
     """Train an adapter of the LM's weights on examples, one phase after the other, and make it known to the LM.
 
     The same examples, settings and weights are one job, kept in the run directory: a killed process goes on from its
     last checkpoint, and what is finished is not trained again. InputError where the packages for it are missing;
-    LMError where training fails, or where the LM answers under the adapter as without it.
+    LMError where training fails, or where the LM answers under the adapter as without it. An LM that does not run here
+    is tuned at its host.
     """
+    if not isinstance(lm, Tunable):
+        from lmprog.optimizers.train.hosted import train_hosted  # which imports this module
+
+        return await train_hosted(problem, lm, phases, how, seed=seed)
     _check_packages()
     job = await asyncio.to_thread(_job, problem, lm, phases, how, seed)
     text = canonical_json(job)
@@ -84,7 +92,7 @@ async def train(
         ledger.train(name, most, recorded=False)
         weights = Weights(adapter=f"{ADAPTERS}/{name}.safetensors", base=lm.name, sha256=name)
         return Trained(weights, how.steps, most.tokens, 0.0, 0.0)
-    with _place(problem) as place:
+    with place_of(problem) as place:
         folder = place / "training" / name
         recorded = (folder / DONE).exists()
         if not recorded:
@@ -101,7 +109,7 @@ async def train(
 
 
 @contextmanager
-def _place(problem: Problem) -> Generator[Path]:
+def place_of(problem: Problem) -> Generator[Path]:
     """Give the run directory, or a folder for now where there is none."""
     if problem.folder is not None:
         yield problem.folder
@@ -120,9 +128,7 @@ def _job(
     problem: Problem, lm: Tunable, phases: Sequence[Sequence[Example]], how: Training, seed: int
 ) -> dict[str, Any]:
     """Return all that decides the adapter, as JSON data."""
-    rows = sorted({one.row for phase in phases for one in phase})
-    rng = problem.rng("held out of training", seed)
-    held = set(rng.sample(rows, int(len(rows) * how.held)))
+    held = held_rows(problem, [one for phase in phases for one in phase], how, seed)
     return {
         "lm": lm.name,
         "how": asdict(how),
@@ -130,6 +136,12 @@ def _job(
         "phases": [[_encoded(lm, one) for one in phase if one.row not in held] for phase in phases],
         "held": [_encoded(lm, one) for one in phases[-1] if one.row in held],
     }
+
+
+def held_rows(problem: Problem, some: Sequence[Example], how: Training, seed: int) -> set[int]:
+    """Return the training rows whose examples are kept out."""
+    rows = sorted({one.row for one in some})
+    return set(problem.rng("held out of training", seed).sample(rows, int(len(rows) * how.held)))
 
 
 def _encoded(lm: Tunable, one: Example) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -23,7 +23,7 @@ from safetensors import safe_open  # pyright: ignore[reportUnknownVariableType]
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from lmprog.optimizers.train.trainer import ADAPTER, DONE, JOB, LOG, Training
 
@@ -31,12 +31,13 @@ CHECKPOINT = "checkpoint.safetensors"
 CHECKS, LEAST_STEPS = 20, 5
 """Checks on the examples kept out, and the least steps between two: each step alone changes little but noise."""
 SAVED_EVERY_S = 20.0
-RATE_TIMES_WIDTH = 0.8
+RATE_TIMES_WIDTH = {"lora": 0.8, "full": 0.08}
 WARM_UP_STEPS = 10
 DECAY = 0.01
 CLIP = 1.0
 SCALE = 2
 """lora_alpha over the rank."""
+ONE_FILE = "1000GB"
 TOKENS_AT_ONCE = 8192
 """Of one forward pass, padding counted."""
 
@@ -78,13 +79,14 @@ def _end_with_parent() -> None:
 class Losses(nn.Module):
     """The summed loss of packed examples, of the tokens to predict alone."""
 
-    def __init__(self, model: PeftModel) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        """With an adapter or without."""
 
     def forward(self, tokens: Tensor, positions: Tensor, places: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Return the sum over `places` of the flattened (rows, length) tokens, each with its weight."""
-        inner: Any = self.model.get_base_model()
+        inner: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         # without a mask, positions that begin anew tell transformers where another example begins
         hidden: Tensor = inner.get_decoder()(tokens, position_ids=positions, use_cache=False).last_hidden_state
         logits: Tensor = inner.get_output_embeddings()(hidden.flatten(0, 1).index_select(0, places))
@@ -95,7 +97,7 @@ class _Run:
     """One job under way, in one of its processes."""
 
     def __init__(self, base: Path, folder: Path, job: Mapping[str, Any]) -> None:
-        self._folder, self._seed = folder, job["seed"]
+        self._base, self._folder, self._seed = base, folder, job["seed"]
         self._how = Training(**job["how"])
         self._phases: Sequence[Sequence[Row]] = job["phases"]
         self._held: Sequence[Row] = job["held"]
@@ -103,18 +105,13 @@ class _Run:
         half = cuda and torch.cuda.is_bf16_supported()
         self._accelerator: Any = Accelerator(cpu=not cuda, mixed_precision="bf16" if half else "no")
         torch.manual_seed(self._seed)  # pyright: ignore[reportUnknownMemberType]
-        model: Any = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
-            base, dtype=torch.bfloat16 if half else torch.float32
-        )
-        rank = self._how.rank
-        settings = LoraConfig(
-            r=rank, lora_alpha=SCALE * rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
-        )
-        self._adapter = cast("PeftModel", get_peft_model(model, settings))
-        self._rate = self._how.rate or RATE_TIMES_WIDTH / model.config.hidden_size
-        self._tuned = {name: each for name, each in self._adapter.named_parameters() if each.requires_grad}
+        self._model = _model(base, self._how, half=half)
+        self._rate = self._how.rate or RATE_TIMES_WIDTH[self._how.method] / self._model.config.hidden_size
+        self._tuned: dict[str, Tensor] = {
+            name: each for name, each in self._model.named_parameters() if each.requires_grad
+        }
         optimizer = torch.optim.AdamW(self._tuned.values(), lr=self._rate, weight_decay=DECAY)
-        prepared: tuple[Any, Any] = self._accelerator.prepare(Losses(self._adapter), optimizer)
+        prepared: tuple[Any, Any] = self._accelerator.prepare(Losses(self._model), optimizer)
         self._losses, self._optimizer = prepared
         self._state = State()
         self._best = self._copy()
@@ -250,17 +247,37 @@ class _Run:
                 }
 
     def _finish(self) -> None:
-        """Write the adapter at its best, and say so."""
+        """Write the weights at their best, and say so."""
         for name, each in self._tuned.items():
             each.data.copy_(self._best[name])
         self._accelerator.wait_for_everyone()
         if not self._accelerator.is_main_process:
             return
-        self._adapter.save_pretrained(str(self._folder / ADAPTER))
+        if self._how.method == "full":
+            configs: Any = AutoConfig
+            self._model.to(configs.from_pretrained(self._base).dtype)  # as large as the base is
+        self._model.save_pretrained(str(self._folder / ADAPTER), max_shard_size=ONE_FILE)
         done = asdict(self._state) | {"steps": self._state.best_step, "loss": self._state.best}
         new = self._folder / f"{DONE}.new"
         new.write_text(json.dumps(done))
         os.replace(new, self._folder / DONE)
+
+
+def _model(base: Path, how: Training, *, half: bool) -> Any:
+    """Return the model with what is to be trained: in fp32, since bf16 forgets small steps; what is frozen may be in bf16."""
+    lora = how.method == "lora"
+    model: Any = AutoModelForCausalLM.from_pretrained(  # pyright: ignore[reportUnknownMemberType]
+        base, dtype=torch.bfloat16 if half and lora else torch.float32
+    )
+    if half:  # on a GPU memory is what is short: layers are computed again rather than kept
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.enable_input_require_grads()
+    if not lora:
+        return model
+    settings = LoraConfig(
+        r=how.rank, lora_alpha=SCALE * how.rank, target_modules="all-linear", lora_dropout=0.0, task_type="CAUSAL_LM"
+    )
+    return get_peft_model(model, settings)
 
 
 def packed(rows: Sequence[Row], width: int) -> Iterator[tuple[Tensor, ...]]:

@@ -9,7 +9,6 @@ import asyncio
 import json
 import statistics
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +33,7 @@ from lmprog.lm.tiny.curriculum import (
 )
 from lmprog.params import Weights
 from lmprog.programs.multihop import MultiHopQA, make_retriever, make_splits
+from lmprog.testing import problem_for
 
 OUT = Path(__file__).parents[2] / "bench-out" / "tiny-figures.jsonl"
 TUNE_ROWS, TUNE_STEPS = 200, 150
@@ -127,16 +127,21 @@ async def _answers(lm: lp.LM, examples: Iterable[Example], weights: Weights | No
 
 
 async def _answer(lm: lp.LM, asked: Example, weights: Weights | None) -> str:
-    *shown, question = asked.turns
-    predict = lp.Predict(f"{', '.join(_named(question.inputs))} -> {', '.join(_named(question.outputs))}")
-    demos = tuple(lp.Demo(inputs=_named(turn.inputs), outputs=_named(turn.outputs)) for turn in shown)
-    params = lp.PredictorParams(instruction=asked.instruction, demos=demos, weights=weights)
+    predict, params = _program(asked)
+    question = asked.turns[-1]
     try:
         with lp.using(lm=lm):
-            prediction = await predict.with_params(params).acall(**_named(question.inputs))
+            prediction = await predict.with_params(params.replace(weights=weights)).acall(**_named(question.inputs))
     except (lp.OutputError, lp.ContextError):
         return ""
     return str(getattr(prediction, list(_named(question.outputs))[-1]))
+
+
+def _program(asked: Example) -> tuple[lp.Predict[..., lp.Signature], lp.PredictorParams]:
+    *shown, question = asked.turns
+    demos = tuple(lp.Demo(inputs=_named(turn.inputs), outputs=_named(turn.outputs)) for turn in shown)
+    predict = lp.Predict(f"{', '.join(_named(question.inputs))} -> {', '.join(_named(question.outputs))}")
+    return predict, lp.PredictorParams(instruction=asked.instruction, demos=demos)
 
 
 def _named(fields: Mapping[str, str]) -> dict[str, str]:
@@ -162,18 +167,23 @@ def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = No
 
 def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
     """LoRA on 200 rows under a vague instruction, then asked the same way."""
-    from lmprog.lm.tiny.training.adapter import train_adapter
+    from lmprog.optimizers.train.examples import Example as Call  # takes no torch until it trains
+    from lmprog.optimizers.train.trainer import Training, train
 
     def draw(rng: Random) -> Example:
         return example(task, rng, style="vague", demos=0, held=True, renamed=False, held_wording=True)
 
     asked = _drawn(f"tuned/{task.name}", count, draw)
     instruction = asked[0].instruction
-    rows = [replace(row, instruction=instruction, weights=(1.0,)) for row in _drawn("rows", TUNE_ROWS, draw)]
-    with tempfile.TemporaryDirectory() as folder:
-        adapter = train_adapter(lm.folder, rows, Path(folder) / "adapter", steps=TUNE_STEPS)
-        weights = Weights(adapter=str(adapter), base=lm.name, sha256=lm.add_adapter(adapter))
-        return _scored(lm, [replace(row, instruction=instruction) for row in asked], weights)
+    calls: list[Call] = []
+    for number, row in enumerate(_drawn("rows", TUNE_ROWS, draw)):
+        predict, params = _program(replace(row, instruction=instruction))
+        (turn,) = row.turns
+        shown = lp.Demo(inputs=_named(turn.inputs), outputs=_named(turn.outputs))
+        calls.append(Call("predict", number, *predict.worked(params, shown)))
+    problem = problem_for(lp.Predict("text -> answer"), [], [], lambda row, found: True, lm)
+    trained = asyncio.run(train(problem, lm, [calls], Training(steps=TUNE_STEPS, batch=32, held=0.0), seed=1))
+    return _scored(lm, [replace(row, instruction=instruction) for row in asked], trained.weights)
 
 
 def _hops(lm: Tiny, count: int, *, style: str) -> tuple[float, int]:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sys
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,19 +13,19 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakSet
 
-import numpy as np
 from tokenizers import Tokenizer
 
 from lmprog.errors import ContextError
 from lmprog.lm import adapters
 from lmprog.lm.adapters import Encoded
+from lmprog.lm.draws import rng
 from lmprog.lm.tiny.adapters import Adapters, add
 from lmprog.lm.tiny.decoding import Scoring, Writing
 from lmprog.lm.tiny.engine import THREADS, Engine
 from lmprog.lm.tiny.model import WEIGHTS_FILE, Adapter, Model, read_shape
 from lmprog.lm.tiny.scoring import completion_of
 from lmprog.lm.tiny.template import Prompt, heading, outputs_in, prompt_of, reply_of
-from lmprog.request import Capability, Request, Response, TokenLogprob, request_key
+from lmprog.request import Capability, Request, Response, TokenLogprob
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -32,6 +33,8 @@ SHARED_AT_LEAST = 32
 """A shorter beginning of a prompt is not worth a place among the prefixes: it is read with the rest."""
 REPLY_AT_MOST = 128
 """Tokens of one reply. The model was trained to write far fewer: what gets longer repeats itself until it is cut off."""
+FULL_KEPT = 2
+"""So many whole weights other than its own stay in memory, each with threads of its own."""
 BEGINNINGS_KEPT = 256
 """So many beginnings of prompts need no second tokenization."""
 
@@ -43,7 +46,7 @@ class Tiny:
     threads and what was kept from earlier calls do not change it. Weights are loaded at the first call.
     """
 
-    capabilities: frozenset[Capability] = frozenset({"generate", "sample", "logprobs", "score", "lora"})
+    capabilities: frozenset[Capability] = frozenset({"generate", "sample", "logprobs", "score", "lora", "finetune"})
 
     def __init__(self, folder: Path = WEIGHTS, *, threads: int = THREADS) -> None:
         self.folder = folder
@@ -52,6 +55,8 @@ class Tiny:
         self._adapters = Adapters()
         self._name: str | None = None
         self._loaded: _Loaded | None = None
+        self._full: OrderedDict[str, _Loaded] = OrderedDict()
+        """Under other whole weights, by their SHA-256."""
         self._lock = Lock()
         _all.add(self)
 
@@ -67,17 +72,21 @@ class Tiny:
         """Answer one request. ContextError where the prompt leaves no room for a reply."""
         if request.weights is not None:
             adapters.check(request.weights, self.name)
-        loaded = self._loaded
+        loaded, adapter = self._loaded, None
         if loaded is None:
             loaded = await asyncio.to_thread(self._load)
-        adapter = None if request.weights is None else self._adapters.get(request.weights, loaded.model)
+        if request.weights is not None and adapters.is_full(request.weights):
+            loaded = await asyncio.to_thread(self._load_full, request.weights, loaded)
+        elif request.weights is not None:
+            adapter = self._adapters.get(request.weights, loaded.model)
         asked = _Asked(loaded, self.name, request, adapter)
         return await (asked.score() if request.replies else asked.write())
 
     def add_adapter(self, path: Path | str) -> str:
-        """Make a LoRA adapter known, and return the SHA-256 by which `Request.weights` names it. Its weights are read when needed.
+        """Make a LoRA adapter or whole weights known, and return the SHA-256 by which `Request.weights` names them.
 
-        `path` is a folder that peft saved, or a file from an artifact. ArtifactError where it does not fit this model.
+        `path` is a folder that peft saved, one of transformers with a whole model of this shape, or a file from an artifact.
+        It is read again when needed. ArtifactError where it does not fit this model.
         """
         return add(Path(path), read_shape(json.loads((self.folder / "config.json").read_text())), self.name)
 
@@ -91,6 +100,7 @@ class Tiny:
     def restart(self) -> None:
         """Forget the threads: those of a forked process stayed with its parent."""
         self._loaded, self._lock = None, Lock()
+        self._full = OrderedDict()
         self._adapters.restart()
 
     def _load(self) -> "_Loaded":
@@ -99,6 +109,17 @@ class Tiny:
                 model = Model(self.folder)
                 self._loaded = _Loaded(model, Tokens(self.folder, model.end), Engine(model, threads=self._threads))
             return self._loaded
+
+    def _load_full(self, sha256: str, own: "_Loaded") -> "_Loaded":
+        with self._lock:
+            if sha256 not in self._full:
+                model = Model(self.folder, adapters.content_of(sha256))
+                self._full[sha256] = replace(own, model=model, engine=Engine(model, threads=self._threads))
+            self._full.move_to_end(sha256)
+            while len(self._full) > FULL_KEPT:
+                _, oldest = self._full.popitem(last=False)
+                oldest.engine.stop()
+            return self._full[sha256]
 
 
 class Tokens:
@@ -155,7 +176,7 @@ class _Asked:
         self._written = 0
         self._stopped = True
         self._logprobs: list[TokenLogprob] = []
-        self._rng = _rng(lm_name, request) if request.temperature else None
+        self._rng = rng(lm_name, request) if request.temperature else None
 
     async def write(self) -> Response:
         """Have it written."""
@@ -226,11 +247,6 @@ class _Asked:
         kept = writing.written[: len(writing.written) - writing.stopped]
         self._own += tuple(kept)
         return self._loaded.tokens.text(kept)
-
-
-def _rng(lm_name: str, request: Request) -> np.random.Generator:
-    """Return the random numbers of a request; to ask for probabilities, too, does not change them."""
-    return np.random.default_rng(int(request_key(lm_name, replace(request, logprobs=False)), 16))
 
 
 _all: "WeakSet[Tiny]" = WeakSet()

@@ -10,8 +10,8 @@ from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from lmprog.lm.draws import drawn, logprob
 from lmprog.lm.tiny.attention import Prefix, attend, unseen
 from lmprog.lm.tiny.model import Adapter, Floats, Model
 from lmprog.lm.tiny.reading import Passage, read
@@ -238,7 +238,7 @@ class Batch:
         passages = [Passage((last, *completion[:-1]), prefix, adapter) for completion in scoring.completions]
         for completion, reading in zip(scoring.completions, read(model, passages, "all"), strict=True):
             logits = model.logits(reading.outputs)
-            scoring.logprobs.append(sum(map(_logprob, logits, completion)))
+            scoring.logprobs.append(sum(map(logprob, logits, completion)))
 
     def _prefix(self, asked: Writing | Scoring) -> Prefix | None:
         if not asked.shared:
@@ -289,21 +289,7 @@ def _write(writings: Sequence[Writing], logits: Floats) -> None:
     for row, writing in enumerate(writings):
         token = int(likeliest[row])
         if writing.temperature > 0 and writing.rng is not None:
-            token = _drawn(logits[row], writing.temperature, writing.rng)
+            token = drawn(logits[row], writing.temperature, writing.rng)
         writing.written.append(token)
         if writing.wants_logprobs:
-            writing.logprobs.append(_logprob(logits[row], token))
-
-
-def _drawn(logits: Floats, temperature: float, rng: np.random.Generator) -> int:
-    scaled = (logits.astype(np.float64) - logits.max()) / temperature
-    bounds: npt.NDArray[np.float64] = np.cumsum(np.exp(scaled))
-    below = int(np.count_nonzero(bounds <= rng.random() * bounds[-1]))
-    return min(below, len(bounds) - 1)  # the product may be rounded up to the last bound
-
-
-def _logprob(logits: Floats, token: int) -> float:
-    """Return the natural logarithm of a token's probability."""
-    over = logits.astype(np.float64) - float(logits[token])
-    highest = float(over.max())
-    return -(highest + float(np.log(np.exp(over - highest).sum())))
+            writing.logprobs.append(logprob(logits[row], token))

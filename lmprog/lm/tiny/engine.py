@@ -34,6 +34,7 @@ class Engine:
         self._waiting: deque[_Job] = deque()
         self._some = threading.Condition()
         self._threads: list[threading.Thread] = []
+        self._stopped = False
 
     def submit(self, work: Writing | Scoring) -> "Future[None]":
         """Return the future that is done when the work is. Cancelling it ends the work."""
@@ -47,12 +48,20 @@ class Engine:
             self._some.notify()
         return job.future
 
+    def stop(self) -> None:
+        """Let the threads end once all that was submitted is done; what is submitted later still is done."""
+        with self._some:
+            self._stopped = True
+            self._some.notify_all()
+
     def _work(self) -> None:
         jobs: dict[Writing | Scoring, _Job] = {}
         try:
             batch = Batch(self._model, self._prefixes)
             while True:
                 new = self._next(MOST_AT_ONCE - len(jobs), wait=not jobs)
+                if new is None:
+                    return
                 jobs |= {job.work: job for job in new}
                 with one_blas_thread():
                     for scoring in [job.work for job in new if isinstance(job.work, Scoring)]:
@@ -68,12 +77,15 @@ class Engine:
         except BaseException as error:  # noqa: BLE001  who waits for the work raises it
             self._fail(list(jobs.values()), error)
 
-    def _next(self, room: int, *, wait: bool) -> list[_Job]:
-        """Take jobs from the queue, in order, as many as there is room for; wait for one if need be."""
+    def _next(self, room: int, *, wait: bool) -> list[_Job] | None:
+        """Take jobs from the queue, in order, as many as there is room for; wait for one if need be. None ends the thread."""
         taken: list[_Job] = []
         tokens = 0
         with self._some:
             while wait and not self._waiting:
+                if self._stopped:
+                    self._threads.remove(threading.current_thread())
+                    return None
                 self._some.wait()
             while self._waiting and len(taken) < room and tokens < MOST_READ_AT_ONCE:
                 job = self._waiting.popleft()

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from safetensors.numpy import load_file  # pyright: ignore[reportUnknownVariableType]
+
+from lmprog.lm.packing import opened
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
@@ -63,6 +64,18 @@ class Shape:
             projection, (self.width, self.width)
         )
 
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Return the sizes of all weights by their names in Hugging Face's Llama."""
+        found: dict[str, tuple[int, ...]] = {
+            "model.embed_tokens.weight": (self.vocabulary, self.width),
+            "model.norm.weight": (self.width,),
+        }
+        for number in range(self.layers):
+            start = f"model.layers.{number}."
+            found |= {f"{start}{norm}_layernorm.weight": (self.width,) for norm in ("input", "post_attention")}
+            found |= {name: self.sizes(projection) for projection, name in _names(start).items()}
+        return found
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
@@ -86,10 +99,11 @@ class Model:
     Rows come as (sequences, tokens, width). All rows of one call are under one adapter, or under none.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, content: bytes | None = None) -> None:
+        """Read the weights in a folder; with `content`, a file of other weights, the sizes alone."""
         config = json.loads((folder / "config.json").read_text())
-        stored = load_file(folder / WEIGHTS_FILE)
-        weights = {name: array.astype(np.float32) for name, array in stored.items()}
+        file = folder / WEIGHTS_FILE
+        weights = opened(file.read_bytes() if content is None else content, file).arrays()
         self.shape = read_shape(config)
         self.end = int(config["eos_token_id"])
         self._norms = [_norms(weights, f"model.layers.{number}.") for number in range(self.shape.layers)]
@@ -213,6 +227,7 @@ def padded(length: int) -> int:
 
 def read_shape(config: Mapping[str, Any]) -> Shape:
     """Return the sizes in a config.json of Hugging Face's Llama."""
+    rope: Mapping[str, Any] = config.get("rope_parameters") or {}  # where transformers 5 writes it
     return Shape(
         vocabulary=config["vocab_size"],
         width=config["hidden_size"],
@@ -221,14 +236,18 @@ def read_shape(config: Mapping[str, Any]) -> Shape:
         inner=config["intermediate_size"],
         context=config["max_position_embeddings"],
         norm_eps=config["rms_norm_eps"],
-        rope_theta=config["rope_theta"],
+        rope_theta=rope.get("rope_theta") or config["rope_theta"],
     )
 
 
 def _projections(weights: Mapping[str, Floats], prefix: str) -> Projections:
-    rooms = {"q": "self_attn", "k": "self_attn", "v": "self_attn", "o": "self_attn"}
-    names = [name for members in MEMBERS.values() for name in members]
-    return {name: weights[f"{prefix}{rooms.get(name, 'mlp')}.{name}_proj.weight"] for name in names}
+    return {projection: weights[name] for projection, name in _names(prefix).items()}
+
+
+def _names(prefix: str) -> Mapping[str, str]:
+    """Return the names of a layer's projections in the file."""
+    members = [name for some in MEMBERS.values() for name in some]
+    return {name: f"{prefix}{'self_attn' if name in 'qkvo' else 'mlp'}.{name}_proj.weight" for name in members}
 
 
 def _norms(weights: Mapping[str, Floats], prefix: str) -> tuple[Floats, Floats]:

@@ -1,0 +1,1 @@
+"""LMs of Hugging Face that run in this process."""
