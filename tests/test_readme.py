@@ -69,6 +69,19 @@ CHEAPLY = [
 """What is put behind a compile of README: a few of the task's rows and calls, so that it takes seconds."""
 
 
+HUB = "local/Qwen/Qwen3-8B"
+"""The model in the commands for GPUs, for which a small one stands here."""
+QA = """
+import lmprog as lp
+from test_local import METRIC, Sorter, things
+
+def load():
+    rows = things()
+    return lp.Splits(tuple(rows[:28]), tuple(rows[28:36]), tuple(rows[36:]))
+
+TASK = lp.Task("qa", Sorter, METRIC, load, "fruit or tool")
+"""
+
 LONGEST_S = 300.0
 """A command that has not ended by then never will."""
 
@@ -103,7 +116,7 @@ def test_every_command_in_readme_runs(tmp_path: Path) -> None:
         for command in shown_commands():
             program, *argv = shlex.split(command.replace("http://localhost:11434/v1", server.url))
             assert program == "lmprog", f"{command}: this test knows lmprog and make"
-            if argv[:2] == ["lm", "serve"]:
+            if argv[:2] == ["lm", "serve"] or HUB in argv:
                 continue
             cheaply = CHEAPLY if argv[0] == "compile" else []
             words = [sys.executable, "-m", "lmprog", *argv, *cheaply]
@@ -130,3 +143,30 @@ def test_the_server_in_readme_starts() -> None:
 
 def test_readme_s_own_compile_is_what_make_demo_does() -> None:
     assert any(command.startswith("lmprog compile multihop --lm tiny") for command in shown_commands())
+
+
+def test_the_commands_for_gpus_train_in_one_process_and_in_two_and_merge(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    from test_local import corpus, write_model
+
+    base = write_model(tmp_path / "base", corpus=corpus(), max_position_embeddings=320)
+    (tmp_path / "qa.py").write_text(QA)
+    several, in_parts = ":steps=50,rate=0.01,attempts=1", ":processes=2,steps=2"
+    cheaply = ["--budget", "calls=500", "--gate", "none"]
+
+    commands = [command for command in shown_commands() if HUB in command]
+    for command in commands:
+        command = command.replace(HUB, f"local/{base}").replace("finetune:processes=4", f"finetune{in_parts}")
+        command = command.replace("-> finetune ->", f"-> finetune{several} ->")
+        argv = shlex.split(command)[1:]
+        words = [sys.executable, "-m", "lmprog", *argv, *(cheaply if argv[0] == "compile" else [])]
+        environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+        done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=LONGEST_S)
+        assert done.returncode in (0, 3), f"{command}\n{done.stdout}{done.stderr}"
+
+    assert len(commands) == 3
+    assert len(list(tmp_path.glob("runs/*/training/*/done.json"))) == 2
+    assert {"config.json", "model.safetensors", "program.lmprog", "tokenizer.json"} <= {
+        path.name for path in (tmp_path / "tuned").iterdir()
+    }
