@@ -64,13 +64,13 @@ def export_merged(artifact: Artifact, lm: LM, folder: Path) -> list[Merged]:
 def _base(artifact: Artifact, weights: Sequence[Weights], lm: LM) -> Path:
     """Return the folder of the LM's own weights."""
     for one in weights:
-        if one.base != lm.name:
-            raise ArtifactError(
-                f"the adapter {one.adapter} was trained on {one.base}, and the LM is {lm.name}. Name its base by --lm."
-            )
         if one.adapter.endswith(".json") or one.adapter not in artifact.entries:
             raise ArtifactError(
                 f"the weights {one.adapter} are kept by the host of {one.base}, and are not here to be merged."
+            )
+        if one.base != lm.name:
+            raise ArtifactError(
+                f"the adapter {one.adapter} was trained on {one.base}, and the LM is {lm.name}. Name its base by --lm."
             )
     if not isinstance(lm, Tunable):
         raise CapabilityError(f"{lm.name} does not run here: its own weights are needed to merge others into them.")

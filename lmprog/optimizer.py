@@ -200,6 +200,8 @@ class Outcome:
     baseline_score: float
     stopped: str
     """Why the search ended."""
+    tolerated: float = 0.0
+    """How much the score may lie below that of the params that went in, for the sake of something else, such as tokens."""
 
 
 class Optimizer(Protocol):
@@ -231,8 +233,11 @@ class Stages:
             start = outcomes[-1].params if outcomes else params
             allowance = problem.allowance.part(len(self.optimizers) - number)
             outcomes.append(await searched(optimizer, replace(problem, allowance=allowance), start))
-        best = max(outcomes, key=lambda outcome: outcome.score)
-        return Outcome(best.params, best.score, outcomes[0].baseline_score, outcomes[-1].stopped)
+        best = outcomes[0]
+        for later in outcomes[1:]:
+            if later.score >= best.score - later.tolerated:
+                best = later
+        return Outcome(best.params, best.score, outcomes[0].baseline_score, outcomes[-1].stopped, best.tolerated)
 
 
 async def searched(optimizer: Optimizer, problem: Problem, params: Params) -> Outcome:

@@ -1,12 +1,13 @@
 """Fine-tuning on the program's own successful runs, with no label for any inner stage (BetterTogether: arXiv:2407.10930)."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Literal
 
-from lmprog.errors import CapabilityError
+from lmprog.errors import CapabilityError, InputError
 from lmprog.lm import client_of
 from lmprog.lm.adapters import Tunable
 from lmprog.lm.openai import OpenAI
@@ -104,18 +105,22 @@ async def adapted(
     lm = tunable(problem, params[paths[0]].config.lm)
     plain = Training(**{field.name: getattr(how, field.name) for field in fields(Training)})
     trained = await train(problem, lm, phases, plain, seed=problem.seed)
-    for path in paths:
+    for path in paths if trained.weights else ():
         params = params.replace(path, weights=trained.weights)
-    losses = {"loss_before": trained.loss_before, "loss": trained.loss}
-    told = {name: round(loss, 4) for name, loss in losses.items() if not math.isnan(loss)}
+    figures = {name: getattr(trained, name) for name in ("right_before", "right", "loss_before", "loss")}
+    told = {name: round(figure, 4) for name, figure in figures.items() if not math.isnan(figure)}
     problem.ended("training", steps=trained.steps, tokens=trained.tokens, **told)
     return params
 
 
 async def check_hosts(problem: Problem, params: Params, how: Training, *, phases: int = 1) -> None:
-    """Refuse, before any call, training that is asked of an LM that cannot be tuned, or that its host cannot do."""
+    """Refuse, before any call, training that is asked of an LM that cannot be tuned, that its host cannot do, or that is none."""
+    if not 0 <= how.held < 1:
+        raise InputError(f"held={how.held:g}: write the share of training rows to keep out, from 0 to below 1.")
+    if how.rate is not None and not 0 < how.rate < math.inf:
+        raise InputError(f"rate={how.rate:g}: write a learning rate above 0, or leave it out.")
     for spec in dict.fromkeys(value.config.lm for value in params.values()):
-        lm = tunable(problem, spec)
+        lm = await asyncio.to_thread(tunable, problem, spec)
         if isinstance(lm, OpenAI):
             await check_host(problem, lm, how, phases=phases)
         elif isinstance(lm, VLLM) and how.method == "full":
@@ -142,11 +147,16 @@ def _labeled(problem: Problem, found: Sequence[Success]) -> list[Success]:
 
 
 def tunable(problem: Problem, spec: str | None) -> Tunable | OpenAI:
-    """Return the LM to be tuned: that of the task, or the one that a predictor names. CapabilityError where it cannot be."""
+    """Return the LM to be tuned: that of the task, or the one that a predictor names. CapabilityError where it cannot be.
+
+    Weights on the hub are got the first time, which takes its while; the LM's own error where they are not to be had.
+    """
     lm = client_of(problem.lms["task"]) if spec is None else from_spec(spec)
     if not isinstance(lm, Tunable | OpenAI):
         raise CapabilityError(
             f"{lm.name} cannot be fine-tuned: its weights are not here, and it is not known how its host would tune them. Use an "
             'LM that runs here, such as "tiny", or one of a host with OpenAI\'s API for fine-tuning: "openai/MODEL".'
         )
+    if isinstance(lm, Tunable):
+        _ = lm.folder
     return lm

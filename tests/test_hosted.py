@@ -24,7 +24,7 @@ from lmprog.lm import adapters
 from lmprog.lm.ledger import Ledger
 from lmprog.lm.openai import TunedModel
 from lmprog.optimizer import Problem
-from lmprog.optimizers.train import hosted
+from lmprog.optimizers.train import hosted, trainer
 from lmprog.optimizers.train.examples import Example
 from lmprog.optimizers.train.trainer import DONE, Trained, Training, train
 from lmprog.params import Weights
@@ -66,6 +66,7 @@ METRIC = lp.metrics.exact_match("answer")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Poll often, and have no key, URL or prices of whoever runs the tests."""
+    monkeypatch.setattr(trainer, "LEAST_HELD", 1)  # so that there are validation files
     monkeypatch.setattr(hosted, "FIRST_POLL_S", 0.01)
     monkeypatch.setattr(hosted, "FIRST_WAIT_S", 0.01)
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "LMPROG_API_KEY", "LMPROG_PRICES"):
@@ -94,6 +95,7 @@ def compiled(server: Server, folder: Path, **settings: Any) -> lp.CompileResult[
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Server, lp.CompileResult[Sorter]]]:
     """A program compiled by tuning at the host alone."""
     with serving() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "LEAST_HELD", 1)
         patch.setattr(hosted, "FIRST_POLL_S", 0.01)
         yield server, compiled(server, tmp_path_factory.mktemp("tuned") / "run")
 
@@ -308,6 +310,7 @@ def test_a_job_is_made_once_though_the_host_fails_and_drops_connections(server: 
     found = trained(server, tmp_path)
 
     assert len(server.jobs) == 1 and len(server.files) == 2
+    assert found.weights is not None
     assert found.weights.adapter in {str(path.relative_to(tmp_path)) for path in tmp_path.glob("adapters/*")}
 
 
@@ -332,7 +335,8 @@ def test_a_host_that_stays_away_is_told_with_the_job(
 def test_a_run_killed_before_it_noted_what_it_made_finds_it_again(server: Server, tmp_path: Path, noted: str) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; import test_hosted as t\n"
-        "from finetune_server import Server; from lmprog.optimizers.train import hosted\n"
+        "from finetune_server import Server; from lmprog.optimizers.train import hosted, trainer\n"
+        "trainer.LEAST_HELD = 1\n"
         "note = hosted._Hosted._note\n"
         "def dying(self, **known):\n"
         f"    if {noted!r} in known: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -394,6 +398,30 @@ def test_a_job_that_outlasts_the_cap_on_seconds_is_cancelled(server: Server, tmp
     server.stage_s = 0.01
     trained(server, tmp_path)
     assert len(server.jobs) == 2 and len(server.files) == 2
+
+
+def test_a_job_whose_run_has_no_seconds_left_is_cancelled_by_the_next_process(server: Server, tmp_path: Path) -> None:
+    server.stage_s = 60.0
+    given = problem(client(server), tmp_path)
+
+    async def killed() -> None:
+        training = asyncio.ensure_future(train(given, client(server), [shown(20)], Training(), seed=5))
+        while not server.jobs:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        training.cancel()
+        await asyncio.wait([training])
+
+    loop.run(killed(), instead="await")
+    ledger = Ledger(lp.Budget(seconds=10.0))
+    ledger.resume(11.0)
+    spent = replace(given, allowance=replace(given.allowance, ledger=ledger))
+
+    with pytest.raises(lp.CapReached, match=r"the cap on seconds was reached.*the job ftjob-\d+ was cancelled"):
+        loop.run(train(spent, client(server), [shown(20)], Training(), seed=5), instead="await")
+
+    (job,) = server.jobs.values()
+    assert job.cancelled
 
 
 def test_a_job_that_fails_is_told_in_the_host_s_words_and_not_found_again(server: Server, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 import lmprog as lp
 from lmprog.formats import prepare
 from lmprog.lm.adapters import Tunable, content_of, is_full
+from lmprog.lm.local import engine
 from lmprog.lm.local.client import shared
 from lmprog.lm.local.network import Network, Room
 from lmprog.lm.packing import opened, pack, unpack
@@ -387,6 +388,27 @@ def test_replies_of_a_schema_are_json_of_it_with_its_fields_in_order(llama: Path
     assert len({reply.text for reply in constrained}) > 5
 
 
+@pytest.mark.parametrize("busy", [True, False])
+def test_weights_that_were_released_are_loaded_again(busy: bool, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "IDLE_S", 30.0 if busy else 0.0)  # whether its thread still waits, or has ended
+    loaded: list[Path] = []
+
+    class Counted(Network):
+        def __init__(self, folder: Path, *args: Any, **settings: Any) -> None:
+            loaded.append(folder)
+            super().__init__(folder, *args, **settings)
+
+    monkeypatch.setattr("lmprog.lm.local.network.Network", Counted)
+    lm = lp.Local(llama)
+
+    before = run(lm(ask("the")))
+    lm.release()
+    after = run(lm(ask("the")))
+
+    assert after == before
+    assert loaded == [llama, llama]
+
+
 def test_a_schema_that_cannot_be_followed_is_an_error_of_its_own_request_alone(llama: Path) -> None:
     lm = lp.Local(llama)
     bad = '{"properties":{"a":{"pattern":"(?=x)y","type":"string"}},"required":["a"],"type":"object"}'
@@ -657,13 +679,12 @@ def test_memory_that_runs_out_is_told_with_what_to_do_and_hurts_no_other_request
 
 def test_calls_that_are_cancelled_free_their_rows(llama: Path) -> None:
     lm = lp.Local(llama, batch=2)
-    long = lp.Request(
-        (lp.Message("user", "the river"),), max_tokens=200, schema=SCHEMA.replace("99", "9" * 300), json_reply=True
-    )
+    endless = '{"properties":{"a":{"minLength":9999,"type":"string"}},"required":["a"],"type":"object"}'
+    long = lp.Request((lp.Message("user", "the river"),), max_tokens=200, schema=endless, json_reply=True)
 
     async def calls() -> lp.Response:
         started = [asyncio.ensure_future(lm(long)) for _ in range(6)]
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.05)
         for call in started:
             call.cancel()
         await asyncio.wait(started)

@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import json
 import random
+import shutil
 from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -292,6 +293,20 @@ def test_an_adapter_that_changed_on_disk_is_refused(tmp_path: Path) -> None:
         run(lm(plural(added)))
 
 
+def test_an_adapter_that_is_gone_from_disk_is_named(tmp_path: Path) -> None:
+    lm = Tiny()
+    added = lm.add_adapter(write_adapter(tmp_path / "gone"))
+    shutil.rmtree(tmp_path / "gone")
+    kept = tmp_path / "kept"
+    kept.write_bytes(b"weights")
+    sha256 = keep(b"weights", lm.name, where=str(kept), read=kept.read_bytes)
+    kept.unlink()
+
+    for each, place in ((added, "gone"), (sha256, "kept")):
+        with pytest.raises(lp.ArtifactError, match=f"{place}.* cannot be read"):
+            run(lm(plural(each)))
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -300,6 +315,10 @@ def test_an_adapter_that_changed_on_disk_is_refused(tmp_path: Path) -> None:
         ({"modules_to_save": ["lm_head"]}, r"modules_to_save=\['lm_head'\]"),
         ({"rank_pattern": {"q_proj": 2}}, "rank_pattern="),
         ({"peft_type": "IA3"}, "of peft's type IA3"),
+        (
+            {"init_lora_weights": "pissa_niter_4"},
+            "init_lora_weights='pissa_niter_4': it is for what that left of the base",
+        ),
         ({"r": 8}, r"of the shape \(.*\), and the embedded LM takes \(.*\): it was trained on another model"),
         ({"r": None}, "lacks its rank"),
         ({"lora_alpha": "high"}, "lacks its rank `r` or its `lora_alpha`"),

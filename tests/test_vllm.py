@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
+import threading
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -221,6 +225,49 @@ def test_a_server_that_was_restarted_loads_the_adapter_again(lm: lp.VLLM, server
 
     assert after.text == before.text
     assert len(server.loads) == 2
+
+
+@contextmanager
+def loading(lm: lp.VLLM, sha256: str) -> Generator[None]:
+    """Have a request wait for an adapter's loading, as long as the block lasts."""
+    begun, ready = threading.Event(), threading.Event()
+    content_of = adapters.content_of
+
+    def slow(asked: str) -> bytes:
+        if asked == sha256:
+            begun.set()
+            assert ready.wait(60)
+        return content_of(asked)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(adapters, "content_of", slow)
+        waits = pool.submit(ask, lm, request("other", weights=sha256))
+        try:
+            assert begun.wait(60)
+            yield
+            assert not waits.done()
+        finally:
+            ready.set()
+        waits.result(60)
+
+
+def test_a_request_under_a_loaded_adapter_waits_for_no_other_s_loading(lm: lp.VLLM, saved: list[Path]) -> None:
+    first, second = (lm.add_adapter(each) for each in saved[:2])
+    expected = ask(lm, request(weights=first))
+
+    with loading(lm, second):
+        assert ask(lm, request(weights=first)) == expected
+
+
+def test_a_forked_process_waits_for_no_loading_of_its_parent(lm: lp.VLLM, saved: list[Path]) -> None:
+    first, second = (lm.add_adapter(each) for each in saved[:2])
+
+    with loading(lm, second):
+        child = os.fork()
+        if not child:
+            threading.Timer(60, os._exit, (3,)).start()
+            os._exit(0 if ask(lm, request(weights=first)) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_the_adapters_used_longest_ago_are_unloaded(

@@ -38,6 +38,10 @@ class Tunable(LM, Protocol):
         """Make an adapter or whole weights known, and return the SHA-256 by which `Request.weights` names them."""
         ...
 
+    def release(self) -> None:
+        """Give back what memory of a device it can, for a training there; the next request takes it again."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class _Known:
@@ -65,7 +69,12 @@ def content_of(sha256: str) -> bytes:
     if sha256 not in _known:
         raise ArtifactError(f"no adapter with the SHA-256 {sha256!r} is known here: load the artifact that has it.")
     known = _known[sha256]
-    content = known.read()
+    try:
+        content = known.read()
+    except OSError as error:
+        raise ArtifactError(
+            f"the adapter at {known.where} cannot be read again: {error.strerror}. Put it back, or load the artifact that has it."
+        ) from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ArtifactError(
             f"the adapter at {known.where} is not what it was when it was added: its SHA-256 was {sha256}. Write each adapter "

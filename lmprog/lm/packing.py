@@ -6,6 +6,7 @@ are the same weights and have the same SHA-256. Tensors are taken as they are, w
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ _REFUSED: Mapping[str, tuple[object, ...]] = {
     "velora_config": ({},),
 }
 """Settings of peft under which something else is computed, and the values under which it is not; None always is one."""
+_OF_OTHER_BASES = re.compile(r"pissa|olora|corda|loftq|lora_ga", re.IGNORECASE)
+"""Beginnings of training (`init_lora_weights`) that take something out of the base: the adapter is for what they leave of it."""
 _READ = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 """The types that weights come in, as numpy reads them: to it, the two bytes of a bf16 are a number's upper half."""
 
@@ -236,6 +239,13 @@ def _settings(path: Path, config: object, reader: str) -> Settings:
             raise ArtifactError(
                 f"the adapter at {path} has {name}={said[name]!r}, which {reader} cannot compute. Train it with {name}={plain[0]!r}."
             )
+    begun = said.get("init_lora_weights")
+    if isinstance(begun, str) and _OF_OTHER_BASES.match(begun):
+        raise ArtifactError(
+            f"the adapter at {path} has init_lora_weights={begun!r}: it is for what that left of the base's weights, and {reader} has "
+            "all of them. Have peft turn it into one for the base: `model.save_pretrained(folder, "
+            "path_initial_model_for_weight_conversion=...)`."
+        )
     if said.get("peft_type", "LORA") != "LORA":
         raise ArtifactError(f"the adapter at {path} is of peft's type {said['peft_type']}: {reader} takes LORA alone.")
     r, alpha = said.get("r"), said.get("lora_alpha")

@@ -3,12 +3,14 @@
 import asyncio
 import os
 import re
+import sys
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from lmprog import loop
 from lmprog.errors import ArtifactError, CapabilityError, InputError, LMError, UnavailableError
@@ -85,6 +87,7 @@ class VLLM:
         """The adapters that this client knows the server to have, by SHA-256; the one used last is the last."""
         self._in_use: Counter[str] = Counter()
         self._loading = asyncio.Lock()
+        _all.add(self)
 
     def __repr__(self) -> str:
         return f"VLLM({self._client.model!r}, base_url={self._client.base_url!r})"
@@ -120,6 +123,13 @@ class VLLM:
             )
         packed.settings(READER)
         return adapters.keep(content, self.name, where=str(place), read=lambda: pack(place, READER))
+
+    def release(self) -> None:
+        """Do nothing: the memory is the server's."""
+
+    def restart(self) -> None:
+        """Forget the requests under way: those of a forked process stayed with its parent, and its event loop."""
+        self._in_use, self._loading = Counter(), asyncio.Lock()
 
     @cached_property
     def _template(self) -> "Template":
@@ -197,6 +207,9 @@ class VLLM:
 
     async def _load(self, sha256: str) -> None:
         """Have the server load an adapter, unless it has it."""
+        if sha256 in self._loaded:  # to wait for another's loading is not called for
+            self._loaded.move_to_end(sha256)
+            return
         async with self._loading:
             if sha256 not in self._loaded:
                 folder = await asyncio.to_thread(self._unpacked, sha256)
@@ -212,6 +225,8 @@ class VLLM:
         """Have the server forget the adapters used longest ago, but none that a request is under way for."""
         idle = [sha256 for sha256 in self._loaded if not self._in_use[sha256]]
         for sha256 in idle[: max(0, len(self._loaded) - self._most)]:
+            if self._in_use[sha256]:  # since the one before was unloaded
+                continue
             del self._loaded[sha256]
             await self._client.tell(
                 "unload_lora_adapter", {"lora_name": _served_as(sha256)}
@@ -261,6 +276,9 @@ class VLLM:
         return LMError(f"{said}. Was it trained on the weights that the server has? It was given {folder}.")
 
 
+_all: "WeakSet[VLLM]" = WeakSet()
+
+
 def from_spec(spec: str) -> VLLM:
     """Return the client that "http://HOST/v1#MODEL" names: one for a spec and a key. LMError where the spec is incomplete."""
     base_url, _, model = spec.partition("#")
@@ -295,3 +313,12 @@ def _logprob(choice: Json, each: Encoded) -> float:
     if len(told) != len(text):
         raise ValueError(f"{len(told)} of {len(text)} tokens")
     return sum(float(told[place][str(text[place])]["logprob"]) for place in range(start, len(text)))
+
+
+def _after_fork() -> None:
+    for lm in _all:
+        lm.restart()
+
+
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_after_fork)

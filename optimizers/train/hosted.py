@@ -99,12 +99,13 @@ async def train_hosted(
         ledger.check_training(most)
         ledger.train(job.digest, most, recorded=False)
         weights = Weights(adapter=f"{ADAPTERS}/{job.digest}.json", base=lm.name, sha256=job.digest)
-        return Trained(weights, how.steps, job.tokens, math.nan, math.nan)
+        return Trained(weights, how.steps, job.tokens)
     with place_of(problem) as place:
         folder = place / "training" / job.digest
         recorded = (folder / DONE).exists()
         if not recorded:
-            ledger.check_training(most)
+            if not (folder / RECORD).exists():  # a job that has been begun is brought to its end, or cancelled
+                ledger.check_training(most)
             folder.mkdir(parents=True, exist_ok=True)
             await _Hosted(lm, job, folder).go(left_s=ledger.left_s)
         done = json.loads((folder / DONE).read_text())
@@ -112,7 +113,7 @@ async def train_hosted(
         ledger.train(job.digest, ledger.hosted_training(lm.name, tuned.trained_tokens), recorded=recorded)
         weights = _kept(tuned, problem.folder)
     await _check_served(problem.lms["task"], weights, tuned, phases[0])
-    return Trained(weights, done["steps"], tuned.trained_tokens, math.nan, math.nan)
+    return Trained(weights, done["steps"], tuned.trained_tokens)
 
 
 def _check(problem: Problem, lm: OpenAI, how: Training, phases: int) -> None:
@@ -284,7 +285,8 @@ class _Hosted:
         before = self._maybe_there
         made = await _patiently(self._lm, attempt)
         if isinstance(made, Refusal):
-            (self._folder / RECORD).unlink()
+            self._known = {}  # what is there is looked for the next time, since an attempt before may have made it
+            self._note()
             raise self._lm.error_of(made)
         self._maybe_there = before
         return made

@@ -6,15 +6,17 @@ device and the number of its threads.
 """
 
 import json
+import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
@@ -23,7 +25,9 @@ from safetensors import safe_open  # pyright: ignore[reportUnknownVariableType]
 from safetensors.torch import save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lmprog.optimizers.train.trainer import ADAPTER, DONE, JOB, LOG, Training
 
@@ -51,9 +55,9 @@ class State:
     step: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    loss_before: float = float("nan")
-    best: float = float("nan")
-    """The least loss on the examples kept out."""
+    before: tuple[float, float] = (math.nan, math.nan)
+    best: tuple[float, float] = (math.nan, math.nan)
+    """The share of the examples kept out that would be written right, and minus their loss a token: the more the better."""
     best_step: int = 0
     checks_since: int = 0
     """Checks since then."""
@@ -77,20 +81,36 @@ def _end_with_parent() -> None:
 
 
 class Losses(nn.Module):
-    """The summed loss of packed examples, of the tokens to predict alone."""
+    """The loss of packed examples, of the tokens to predict alone, and how many would be written right."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
         """With an adapter or without."""
 
-    def forward(self, tokens: Tensor, positions: Tensor, places: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """Return the sum over `places` of the flattened (rows, length) tokens, each with its weight."""
+    def forward(
+        self, tokens: Tensor, positions: Tensor, places: Tensor, targets: Tensor, owners: Tensor, weights: Tensor
+    ) -> Tensor:
+        """Return two sums, as (2,): of the losses at `places` of the flattened (rows, length) tokens, each with its weight,
+        and of the examples, which `owners` numbers, whose tokens are all the likeliest.
+        """
         inner: Any = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-        # without a mask, positions that begin anew tell transformers where another example begins
-        hidden: Tensor = inner.get_decoder()(tokens, position_ids=positions, use_cache=False).last_hidden_state
-        logits: Tensor = inner.get_output_embeddings()(hidden.flatten(0, 1).index_select(0, places))
-        return (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
+
+        def wanted(_: object, given: tuple[Tensor, ...]) -> tuple[Tensor]:
+            return (given[0].flatten(0, 1).index_select(0, places)[None],)
+
+        # of logits, which take much memory, only those wanted are made; what a model does with them, a scale or a cap, it does
+        fewer = inner.get_output_embeddings().register_forward_pre_hook(wanted)
+        try:
+            # without a mask, positions that begin anew tell transformers where another example begins
+            logits: Tensor = inner(tokens, position_ids=positions, use_cache=False).logits[0]
+        finally:
+            fewer.remove()
+        loss = (F.cross_entropy(logits.float(), targets, reduction="none") * weights).sum()
+        wrong = torch.zeros(int(owners[-1]) + 1, device=loss.device).index_add(
+            0, owners, (logits.argmax(-1) != targets).float()
+        )
+        return torch.stack([loss, (wrong == 0).sum() * (weights > 0).any()])
 
 
 class _Run:
@@ -125,8 +145,8 @@ class _Run:
         if (self._folder / CHECKPOINT).exists():
             self._load()
         else:
-            loss = self._loss_of(self._judged)
-            self._state = replace(self._state, loss_before=loss, best=loss)
+            found = self._judge(self._judged)
+            self._state = replace(self._state, before=found, best=found)
         every = max(LEAST_STEPS, self._how.steps // CHECKS)
         while self._state.step < self._how.steps and self._state.checks_since < self._how.patience:
             self._step()
@@ -136,7 +156,7 @@ class _Run:
             if time.monotonic() - self._saved > SAVED_EVERY_S:
                 self._save()
         if not self._held:
-            self._keep(self._loss_of(self._judged))
+            self._keep(self._judge(self._judged))
         self._finish()
 
     @property
@@ -153,7 +173,7 @@ class _Run:
         total = sum(len(one["completion"]) * one["weight"] for one in rows)
         self._optimizer.zero_grad()
         for batch in self._own(rows):
-            loss = self._losses(*batch) * (self._accelerator.num_processes / total)
+            loss = self._losses(*batch)[0] * (self._accelerator.num_processes / total)
             self._accelerator.backward(loss)
         self._accelerator.clip_grad_norm_(self._tuned.values(), CLIP)
         self._optimizer.step()
@@ -164,9 +184,12 @@ class _Run:
             completion_tokens=self._state.completion_tokens + sum(len(one["completion"]) for one in rows),
         )
 
+    def _phase(self, step: int) -> int:
+        return step * len(self._phases) // self._how.steps
+
     def _rows(self, step: int) -> list[Row]:
         """Return the examples of a step: a function of the job and the step alone."""
-        phase = step * len(self._phases) // self._how.steps
+        phase = self._phase(step)
         first = -(-phase * self._how.steps // len(self._phases))
         rows: Sequence[Row] = self._phases[phase]
         batch = min(self._how.batch, len(rows))
@@ -190,29 +213,31 @@ class _Run:
             yield tuple(batch)
 
     @torch.no_grad()
-    def _loss_of(self, rows: Sequence[Row]) -> float:
+    def _judge(self, rows: Sequence[Row]) -> tuple[float, float]:
+        """Return what share of examples would be written right, and minus their mean loss a token."""
         total: float = sum(len(one["completion"]) * one["weight"] for one in rows)
-        found = torch.zeros((), device=self._accelerator.device)
+        found = torch.zeros(2, device=self._accelerator.device)
         for batch in self._own(rows):
             found += self._losses(*batch)
         whole: Tensor = self._accelerator.reduce(found, "sum")
-        mean: float = whole.item() / total
-        return mean
+        loss, right = cast("list[float]", whole.tolist())  # pyright: ignore[reportUnknownMemberType]
+        return right / len(rows), -loss / total
 
     def _check(self) -> None:
-        loss = self._loss_of(self._held)
-        if loss < self._state.best:
-            self._keep(loss)
-        else:
+        found = self._judge(self._held)
+        if found > self._state.best:
+            self._keep(found)
+        elif self._phase(self._state.step - 1) == len(self._phases) - 1:  # of which the examples kept out are
             self._state = replace(self._state, checks_since=self._state.checks_since + 1)
-        self._log({"step": self._state.step, "loss": loss})
+        self._log({"step": self._state.step, "right": found[0], "loss": -found[1]})
 
-    def _keep(self, loss: float) -> None:
-        self._state = replace(self._state, best=loss, best_step=self._state.step, checks_since=0)
+    def _keep(self, found: tuple[float, float]) -> None:
+        self._state = replace(self._state, best=found, best_step=self._state.step, checks_since=0)
         self._best = self._copy()
 
     def _copy(self) -> dict[str, Tensor]:
-        return {name: each.detach().clone() for name, each in self._tuned.items()}
+        # not on a GPU, where memory is short
+        return {name: each.detach().to("cpu", copy=True) for name, each in self._tuned.items()}
 
     def _log(self, record: Mapping[str, object]) -> None:
         if self._accelerator.is_main_process:
@@ -237,14 +262,17 @@ class _Run:
     def _load(self) -> None:
         opened: Any = safe_open(self._folder / CHECKPOINT, "pt", str(self._accelerator.device))
         with opened as file:
-            self._state = State(**json.loads(file.metadata()["state"]))
+            said = json.loads(file.metadata()["state"])
+            self._state = State(**said | {name: tuple(said[name]) for name in ("before", "best")})
             for name, each in self._tuned.items():
                 each.data.copy_(file.get_tensor(f"now/{name}"))
-                self._best[name] = file.get_tensor(f"best/{name}")
-                self._optimizer.state[each] = {
-                    "step": torch.tensor(float(self._state.step)),
-                    **{moment: file.get_tensor(f"{moment}/{name}") for moment in ("exp_avg", "exp_avg_sq")},
-                }
+                self._best[name] = file.get_tensor(f"best/{name}").cpu()
+                moments = [moment for moment in ("exp_avg", "exp_avg_sq") if f"{moment}/{name}" in file.keys()]  # noqa: SIM118
+                if moments:  # none where nothing has hung on it yet
+                    self._optimizer.state[each] = {
+                        "step": torch.tensor(float(self._state.step)),
+                        **{moment: file.get_tensor(f"{moment}/{name}") for moment in moments},
+                    }
 
     def _finish(self) -> None:
         """Write the weights at their best, and say so."""
@@ -257,7 +285,16 @@ class _Run:
             configs: Any = AutoConfig
             self._model.to(configs.from_pretrained(self._base).dtype)  # as large as the base is
         self._model.save_pretrained(str(self._folder / ADAPTER), max_shard_size=ONE_FILE)
-        done = asdict(self._state) | {"steps": self._state.best_step, "loss": self._state.best}
+        state = self._state
+        done = {
+            "steps": state.best_step,
+            "prompt_tokens": state.prompt_tokens,
+            "completion_tokens": state.completion_tokens,
+            "right_before": state.before[0],
+            "right": state.best[0],
+            "loss_before": -state.before[1],
+            "loss": -state.best[1],
+        }
         new = self._folder / f"{DONE}.new"
         new.write_text(json.dumps(done))
         os.replace(new, self._folder / DONE)
@@ -270,8 +307,9 @@ def _model(base: Path, how: Training, *, half: bool) -> Any:
         base, dtype=torch.bfloat16 if half and lora else torch.float32
     )
     if half:  # on a GPU memory is what is short: layers are computed again rather than kept
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-        model.enable_input_require_grads()
+        # transformers' own switch works in training mode alone: with dropout, which no killed training takes up as it was
+        for layer in [each for each in model.modules() if isinstance(each, GradientCheckpointingLayer)]:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     if not lora:
         return model
     settings = LoraConfig(
@@ -281,7 +319,7 @@ def _model(base: Path, how: Training, *, half: bool) -> Any:
 
 
 def packed(rows: Sequence[Row], width: int) -> Iterator[tuple[Tensor, ...]]:
-    """Yield (tokens, positions, places, targets, weights), several examples in one line of up to `width` tokens.
+    """Yield (tokens, positions, places, targets, owners, weights), several examples in one line of up to `width` tokens.
 
     The longest go first, each into the first line with room; positions begin anew with every example.
     """
@@ -305,6 +343,7 @@ def _batch(lines: Sequence[Sequence[Row]]) -> tuple[Tensor, ...]:
     positions = torch.arange(width).repeat(len(lines), 1)
     places: list[int] = []
     targets: list[int] = []
+    owners: list[int] = []
     weights: list[float] = []
     for number, line in enumerate(lines):
         start = 0
@@ -315,10 +354,11 @@ def _batch(lines: Sequence[Sequence[Row]]) -> tuple[Tensor, ...]:
             positions[number, start:end] = torch.arange(len(text))
             places += range(number * width + start + asked - 1, number * width + end - 1)
             targets += row["completion"]
+            owners += [owners[-1] + 1 if owners else 0] * len(row["completion"])
             weights += [row["weight"]] * len(row["completion"])
             start = end
         positions[number, start:] = torch.arange(width - start)
-    return tokens, positions, torch.tensor(places), torch.tensor(targets), torch.tensor(weights)
+    return tokens, positions, *map(torch.tensor, (places, targets, owners, weights))
 
 
 def _length(row: Row) -> int:

@@ -135,10 +135,13 @@ def run_apart(given: argparse.Namespace, cell: str) -> str | None:
     """Run a cell in a process of its own, and return why it failed, if it did."""
     command = [sys.executable, __file__, cell, "--sample", "--spec", str(given.spec), "--weights", str(given.weights)]
     threads = str(max(1, CORES // given.jobs))
-    ran = subprocess.run(
-        [*command, "--out", str(given.out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        timeout=CELL_LIMIT_S, env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
-    )  # fmt: skip
+    try:
+        ran = subprocess.run(
+            [*command, "--out", str(given.out)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            timeout=CELL_LIMIT_S, env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"it was not done within {CELL_LIMIT_S:g} s; run again, it goes on"
     return ran.stderr[-2000:] if ran.returncode else None
 
 

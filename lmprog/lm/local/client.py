@@ -110,6 +110,11 @@ class Local:
             check_fit(packed, sizes, name)
         return adapters.keep(content, name, where=str(place), read=lambda: pack(place, name))
 
+    def release(self) -> None:
+        """Forget the loaded weights as soon as nothing is under way; the next request loads them again."""
+        if self._served is not None:
+            self._served[1].release()
+
     def restart(self) -> None:
         """Forget the thread and what it loaded: those of a forked process stayed with its parent."""
         self._served, self._lock = None, Lock()

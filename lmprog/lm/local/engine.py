@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 
+import torch
+
 from lmprog.errors import LMError, LmprogError
 from lmprog.lm.local.constraint import Constraints
 from lmprog.lm.local.network import Batch, Network, Scoring, Writing, is_memory
@@ -46,6 +48,16 @@ class Engine:
         self._waiting: deque[Job] = deque()
         self._some = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._releases = False
+
+    def release(self) -> None:
+        """Forget the models as soon as nothing is under way; what is asked next loads them again."""
+        with self._some:
+            if self._thread is None:
+                self._forget()
+            else:
+                self._releases = True
+                self._some.notify()
 
     def submit(self, work: Writing | Scoring, full: str | None) -> "Future[None]":
         """Return the future that is done when the work is. Cancelling it ends the work."""
@@ -77,12 +89,23 @@ class Engine:
     def _next(self, *, wait: bool) -> list[Job] | None:
         """Return what has been submitted; wait for it if need be. None ends the thread."""
         with self._some:
-            if wait and not self._waiting and not self._some.wait_for(lambda: bool(self._waiting), IDLE_S):
-                self._thread = None
-                return None
+            while wait:
+                if self._releases:
+                    self._forget()
+                if self._waiting:
+                    break
+                if not self._some.wait_for(lambda: bool(self._waiting) or self._releases, IDLE_S):
+                    torch.cuda.empty_cache()  # for whoever else computes there meanwhile
+                    self._thread = None
+                    return None
             new = list(self._waiting)
             self._waiting.clear()
             return new
+
+    def _forget(self) -> None:
+        self._releases = False
+        self._networks.clear()
+        torch.cuda.empty_cache()
 
     def _begin(self, queued: "deque[Job]", batches: dict[_Place, Batch], jobs: dict[Writing, Job]) -> None:
         """Begin with jobs, in order, until enough has been read; those wait whose batch is full."""
@@ -137,7 +160,8 @@ class Engine:
             return error
         except BaseException as error:  # noqa: BLE001  who waits for the work raises it
             failure = LMError(_told(self._name, error))
-            failure.__cause__ = error
+            # the frames of its traceback would hold the very memory that is short
+            failure.__cause__ = error.with_traceback(None) if is_memory(error) else error
             return failure
         return None
 

@@ -97,6 +97,9 @@ class Tiny:
         shared, own = loaded.tokens.split(prompt)
         return Encoded(shared + own, loaded.tokens.written(completion_of(reply, prompt, request)))
 
+    def release(self) -> None:
+        """Do nothing: it takes little, and of no device."""
+
     def restart(self) -> None:
         """Forget the threads: those of a forked process stayed with its parent."""
         self._loaded, self._lock = None, Lock()
