@@ -74,8 +74,9 @@ train-tiny: dev
 tiny-figures: dev
 	$(BIN)/python tests/bench/tiny_figures.py
 
+# one thread to compute with for each of the two processes: more of them wait for each other
 test: dev lint
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 lint: dev
 	$(BIN)/ruff check .

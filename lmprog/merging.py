@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from lmprog.artifact import Artifact
 from lmprog.errors import ArtifactError, CapabilityError, InputError
@@ -51,13 +52,22 @@ def export_merged(artifact: Artifact, lm: LM, folder: Path) -> list[Merged]:
         ) from None
     whole = list(by_sha256.values()) == [list(artifact.params)]
     found: list[Merged] = []
-    for sha256, paths in by_sha256.items():
-        one = weights[sha256]
-        assert one is not None
-        place = folder if whole else folder / _safe(paths[0])
-        merge(artifact.entries[one.adapter], base, place)
-        program = _without_weights(artifact, lm.name).save(place / PROGRAM) if whole else None
-        found.append(Merged(place, paths, program))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(
+        prefix=f".{folder.name}-", dir=folder.parent
+    ) as made:  # so that `folder` is whole, or not there
+        unfinished = Path(made) / "merged"
+        for sha256, paths in by_sha256.items():
+            one = weights[sha256]
+            assert one is not None
+            place = Path() if whole else Path(_safe(paths[0]))
+            merge(artifact.entries[one.adapter], base, unfinished / place)
+            if whole:
+                _without_weights(artifact, lm.name).save(unfinished / PROGRAM)
+            found.append(Merged(folder / place, paths, folder / PROGRAM if whole else None))
+        if folder.exists():
+            folder.rmdir()
+        unfinished.replace(folder)
     return found
 
 

@@ -152,8 +152,8 @@ def test_the_commands_for_gpus_train_in_one_process_and_in_two_and_merge(tmp_pat
 
     base = write_model(tmp_path / "base", corpus=corpus(), max_position_embeddings=320)
     (tmp_path / "qa.py").write_text(QA)
-    several, in_parts = ":steps=50,rate=0.01,attempts=1", ":processes=2,steps=2"
-    cheaply = ["--budget", "calls=500", "--gate", "none"]
+    several, in_parts = ":steps=40,rate=0.01,attempts=1", ":processes=2,steps=2"
+    cheaply = ["--budget", "calls=300", "--gate", "none"]
 
     commands = [command for command in shown_commands() if HUB in command]
     for command in commands:

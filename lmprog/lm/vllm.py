@@ -49,8 +49,8 @@ class VLLM:
     takes. `folder` has the weights that the server was started with, and their tokenizer, for training: by default the
     model's name, as a path or as an id on the Hugging Face hub. Adapters are written as peft does to a folder of their own
     in `adapters` (by default `lmprog/adapters` in the user's cache), which the server must see under the same path, and
-    loaded into it at the first request under them; the server has to be started with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True and
-    `--enable-lora`. Of those that this client loaded the `loaded_at_most` used last stay.
+    loaded into it at the first request under them; the server has to be started with VLLM_ALLOW_RUNTIME_LORA_UPDATING=True,
+    `--enable-lora` and a `--max-lora-rank` no less than that of the training. Of those that this client loaded the `loaded_at_most` used last stay.
 
     `name` is what call logs and artifacts know the weights by, and with them what adapters are for: by default the
     server's URL and the model. Give servers of the same weights one name to have their adapters serve on each of them.
