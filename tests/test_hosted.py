@@ -10,12 +10,12 @@ import sys
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 from finetune_server import BASE_SAYS, KEY, Fault, Server, serving
 from openai_server import serving as serving_chats
+from test_finetune import METRIC, rows
 
 import lmprog as lp
 from lmprog import loop
@@ -30,8 +30,6 @@ from lmprog.optimizers.train.trainer import DONE, Trained, Training, train
 from lmprog.params import Weights
 from lmprog.testing import problem_for
 
-ANIMALS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "rat", "pig", "bat", "elk"]
-COLOURS = ["red", "blue", "green", "black", "white", "brown", "gray", "pink"]
 PLAIN = Training()
 JOBS, JOB, FILES = "/fine_tuning/jobs", "/fine_tuning/jobs/ID", "/files"
 
@@ -51,16 +49,6 @@ class Sorter(lp.Module):
 
     def forward(self, text: str) -> Sort:
         return self.sort(text=text)
-
-
-def rows(count: int) -> list[dict[str, str]]:
-    """Things, to be called by two labels that nobody can guess."""
-    things = [f"a {colour} {animal}" for animal in ANIMALS for colour in COLOURS]
-    Random(1).shuffle(things)
-    return [{"text": thing, "answer": "tall" if thing.split()[2] < "d" else "wide"} for thing in things[:count]]
-
-
-METRIC = lp.metrics.exact_match("answer")
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from test_finetune import METRIC, rows
 from vllm_server import Server, serving
 
 import lmprog as lp
@@ -34,8 +34,6 @@ TEMPLATE = (
     "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
-ANIMALS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "rat", "pig", "bat", "elk"]
-COLOURS = ["red", "blue", "green", "black", "white", "brown", "gray", "pink"]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of transformers and peft
 
@@ -55,16 +53,6 @@ class Sorter(lp.Module):
 
     def forward(self, text: str) -> Sort:
         return self.sort(text=text)
-
-
-def rows(count: int) -> list[dict[str, str]]:
-    """Things, to be called by two labels that nobody can guess."""
-    things = [f"a {colour} {animal}" for animal in ANIMALS for colour in COLOURS]
-    Random(1).shuffle(things)
-    return [{"text": thing, "answer": "tall" if thing.split()[2] < "d" else "wide"} for thing in things[:count]]
-
-
-METRIC = lp.metrics.exact_match("answer")
 
 
 @pytest.fixture(scope="module")

@@ -21,13 +21,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lmprog.errors import CapabilityError, CapReached, DataError, InputError, LMError, UnavailableError
 from lmprog.lm import wire
-from lmprog.lm.adapters import keep
 from lmprog.lm.openai import OpenAI, TunedModel
 from lmprog.lm.refusals import Refusal
 from lmprog.lm.retry import FIRST_WAIT_S, LONGEST_WAIT_S, patience_s
 from lmprog.optimizer import Problem
 from lmprog.optimizers.train.examples import Example
-from lmprog.optimizers.train.trainer import ADAPTERS, DONE, PROBED, Trained, Training, held_rows, place_of
+from lmprog.optimizers.train.trainer import ADAPTERS, DONE, PROBED, Trained, Training, held_rows, kept, place_of
 from lmprog.params import Weights
 from lmprog.request import LM, answer, canonical_json
 from lmprog.rundir import write_atomically
@@ -111,7 +110,7 @@ async def train_hosted(
         done = json.loads((folder / DONE).read_text())
         tuned = TunedModel(model=done["model"], base=lm.name, job=done["job"], trained_tokens=done["trained_tokens"])
         ledger.train(job.digest, ledger.hosted_training(lm.name, tuned.trained_tokens), recorded=recorded)
-        weights = _kept(tuned, problem.folder)
+        weights = kept(tuned.to_bytes(), lm.name, problem.folder, "json")
     await _check_served(problem.lms["task"], weights, tuned, phases[0])
     return Trained(weights, done["steps"], tuned.trained_tokens)
 
@@ -444,20 +443,6 @@ async def _patiently(lm: OpenAI, ask: Callable[[], Awaitable[T | Refusal]]) -> T
                 _log.warning("the host of %s does not answer; waiting for it up to %g s (%s)", lm.name, most_s, error)
             await asyncio.sleep(min(max(wait_s, asked_s), most_s - waited_s))
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-
-
-def _kept(tuned: TunedModel, place: Path | None) -> Weights:
-    """Make a tuned model known, and keep the file that names it in the run directory."""
-    content = tuned.to_bytes()
-    sha256 = hashlib.sha256(content).hexdigest()
-    name = f"{ADAPTERS}/{sha256[:16]}.json"
-    if place is None:
-        keep(content, tuned.base)
-    else:
-        (place / ADAPTERS).mkdir(exist_ok=True)
-        write_atomically(place / name, content)
-        keep(content, tuned.base, where=str(place / name))
-    return Weights(adapter=name, base=tuned.base, sha256=sha256)
 
 
 async def _check_served(lm: LM, weights: Weights, tuned: TunedModel, some: Sequence[Example]) -> None:
