@@ -29,7 +29,7 @@ from lmprog.lm.ledger import Budget, Ledger, Spent
 from lmprog.lm.limit import Slots
 from lmprog.lm.specs import from_spec
 from lmprog.metrics import Metric, Score, check_metric, takes_trace, to_score
-from lmprog.module import Program, bind, check_program, inputs_of, is_sync, params_of
+from lmprog.module import Program, bind, check_capabilities, check_program, inputs_of, is_sync, params_of
 from lmprog.params import Params
 from lmprog.request import LM, Request, Response
 from lmprog.scope import Step
@@ -212,6 +212,7 @@ async def _evaluate(
     ledger, slots = Ledger(Budget(), prices=prices()), Slots(concurrency)
     with CallLog(None) as log:
         client = client_of(given)
+        check_capabilities(program, client, "task")
         composed = compose(client, role="task", log=log, ledger=ledger, slots=slots, shared=shared_log())
         room = Room.of(concurrency)
         try:

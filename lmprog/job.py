@@ -24,7 +24,7 @@ from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Budget, Role
 from lmprog.lm.specs import from_spec
 from lmprog.metrics import Metric, check_metric
-from lmprog.module import M, Module, Program, check_program, params_of, predictors
+from lmprog.module import M, Module, Program, check_capabilities, check_program, params_of, predictors
 from lmprog.optimizer import Optimizer, needs_of
 from lmprog.registry import names
 from lmprog.request import LM
@@ -134,6 +134,8 @@ def clients_of(job: Job[M]) -> dict[Role, LM]:
     for role, client in found.items():
         if "generate" not in client.capabilities:
             raise CapabilityError(f"{client.name} cannot be the {role} LM: it lacks the capability `generate`.")
+        if role in ("task", "teacher"):
+            check_capabilities(job.program, client, role)
     for path, value in params_of(job.program).items():
         own = task if value.config.lm is None else from_spec(value.config.lm)
         needed = {"generate", "sample"} if value.config.temperature else {"generate"}

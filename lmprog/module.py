@@ -2,18 +2,19 @@
 
 import copy
 import inspect
-from collections.abc import Awaitable, Generator, Iterator, Mapping, Sequence
+import math
+from collections.abc import Awaitable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from lmprog import loop, scope
-from lmprog.errors import InputError, ParamsError, ScopeError, SignatureError
+from lmprog.errors import CapabilityError, InputError, ParamsError, ScopeError, SignatureError
 from lmprog.lm import plain
 from lmprog.params import Params, PredictorParams
 from lmprog.predict import LONE_PATH, Predict
 from lmprog.request import LM
-from lmprog.signature import check_demo, fields_of
+from lmprog.signature import Field, check_demo, fields_of
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -36,6 +37,9 @@ class Module:
     A program is a function of (params, inputs). It runs under the params it was written with, or, as
     returned by `compile()` and `load()`, under better ones.
     """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Capabilities of the LM that the module cannot do without; `compile`, `plan` and `evaluate` refuse any other LM at once."""
 
     _params: Params | None = None
     _origin: object = None
@@ -211,11 +215,13 @@ def using(
     params: Params | None = None,
     lm: LM | str | None = None,
     sample: int | None = None,
+    temperature: float | None = None,
 ) -> Generator[None]:
-    """Run the block with a program's params, an LM or a sample index in force.
+    """Run the block with a program's params, an LM, a sample index or a temperature in force.
 
     `with lp.using(program):` lets you call a program's predictors one by one. `lm` is an LM or a spec such as
-    "tiny". `sample=1, 2, ...` asks for fresh samples of calls that were recorded already.
+    "tiny". `sample=1, 2, ...` asks for fresh samples of calls that were recorded already. `temperature` is that of
+    predictors whose own params set none.
     """
     if program is None and params is not None:
         raise ParamsError("params are for a program: write `with lp.using(program, params=params):`.")
@@ -228,48 +234,79 @@ def using(
         changes["lm"] = plain(lm)
     if sample is not None:
         changes["sample"] = sample
+    if temperature is not None:
+        changes["temperature"] = _checked_temperature(temperature)
     with scope.scoped(**changes):
         yield
 
 
-def inputs_of(program: Program) -> tuple[str, ...]:
-    """Return the names that `forward` takes: what is an input in a row; every other field of a row is a label."""
+def signature_of(program: Program) -> inspect.Signature:
+    """Return what a program takes, by name, type and default: what `forward` names, or the inputs of a predictor.
+
+    A module that takes whatever another program takes says so with `self.__signature__ = signature_of(inner)`.
+    """
     if isinstance(program, Predict):
-        return tuple(fields_of(program.signature).inputs)
-    parameters = _parameters(program).values()
-    return tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+        return inspect.Signature([_parameter(field) for field in fields_of(program.signature).inputs.values()])
+    said: inspect.Signature | None = vars(program).get("__signature__")
+    if said is not None:
+        return said
+    run = _run_of(program)
+    written = inspect.signature(run)
+    try:
+        hints: dict[str, Any] = get_type_hints(run, include_extras=True)
+    except (NameError, TypeError, AttributeError):  # types that only a checker sees
+        hints = dict.fromkeys(written.parameters, inspect.Parameter.empty)
+    parameters = written.parameters.values()
+    return written.replace(parameters=[p.replace(annotation=hints.get(p.name, p.empty)) for p in parameters])
+
+
+def inputs_of(program: Program) -> tuple[str, ...]:
+    """Return the names that a program takes: what is an input in a row; every other field of a row is a label."""
+    return tuple(_named(program))
 
 
 def required_inputs_of(program: Program) -> tuple[str, ...]:
     """Return those inputs that have no default."""
-    if isinstance(program, Predict):
-        return tuple(name for name, field in fields_of(program.signature).inputs.items() if field.default is ...)
-    parameters = _parameters(program)
-    return tuple(name for name in inputs_of(program) if parameters[name].default is inspect.Parameter.empty)
+    return tuple(name for name, parameter in _named(program).items() if parameter.default is parameter.empty)
 
 
 def input_types_of(program: Program) -> dict[str, Any]:
     """Return the type of each input that says one. An input whose default is None may be None, whatever its type says."""
-    if isinstance(program, Predict):
-        return {name: field.annotation for name, field in fields_of(program.signature).inputs.items()}
-    parameters = _parameters(program)
-    try:
-        hints: dict[str, Any] = get_type_hints(_run_of(program), include_extras=True)
-        return {
-            name: hints[name] | None if parameters[name].default is None else hints[name]
-            for name in inputs_of(program)
-            if name in hints
-        }
-    except (NameError, TypeError, AttributeError):  # types that only a checker sees
-        return {}
+    return {
+        name: parameter.annotation | None if parameter.default is None else parameter.annotation
+        for name, parameter in _named(program).items()
+        if parameter.annotation is not parameter.empty
+    }
+
+
+def check_capabilities(program: Program, lm: LM, role: str) -> None:
+    """Raise CapabilityError where a module of the program needs what an LM cannot do (`Module.needs`)."""
+    for path, part, _ in _parts(program):
+        if isinstance(part, Module) and (lacking := sorted(part.needs - lm.capabilities)):
+            raise CapabilityError(
+                f"{lm.name} cannot be the {role} LM: {type(part).__name__}{f' at `{path}`' if path else ''} needs the capability "
+                f"{', '.join(map(repr, lacking))}, and it has {sorted(lm.capabilities)}. Name another LM, or leave that module out."
+            )
+
+
+def _checked_temperature(given: float) -> float:
+    if not isinstance(cast("object", given), (int, float)) or not 0 <= given < math.inf:
+        raise InputError(f"temperature={given!r}: write a number from 0 on, such as `lp.using(temperature=1.0)`.")
+    return float(given)
+
+
+def _parameter(field: Field) -> inspect.Parameter:
+    default = inspect.Parameter.empty if field.default is ... else field.default
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=field.annotation)
+
+
+def _named(program: Program) -> dict[str, inspect.Parameter]:
+    parameters = signature_of(program).parameters
+    return {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
 
 
 def _run_of(program: Module) -> Any:
     return getattr(program, "aforward", None) or program._forward()  # pyright: ignore[reportPrivateUsage]
-
-
-def _parameters(program: Module) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(_run_of(program)).parameters
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class Predict(Generic[P, S_co]):
         """
         template = prepare(self.signature, params)
         inputs, outputs = values_of(self.signature, demo)
-        return _request(template, params, inputs, 0), template.render_reply(outputs)
+        return _request(template, params, inputs, scope.Scope()), template.render_reply(outputs)
 
     async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()
@@ -134,7 +134,7 @@ class Predict(Generic[P, S_co]):
         outputs: dict[str, Any] = {}
         retries, error = 0, None
         try:
-            outputs, retries = await self._ask(lm, here.sample, bound, values)
+            outputs, retries = await self._ask(lm, here, bound, values)
         except OutputError as wrong:
             retries, error = self.retries, str(wrong)
             raise
@@ -161,10 +161,10 @@ class Predict(Generic[P, S_co]):
         return self._own
 
     async def _ask(
-        self, lm: LM, sample: int, bound: scope.Bound, values: Mapping[str, Any]
+        self, lm: LM, here: scope.Scope, bound: scope.Bound, values: Mapping[str, Any]
     ) -> tuple[dict[str, Any], int]:
         template = self._template(bound)
-        request = _request(template, bound.params, values, sample)
+        request = _request(template, bound.params, values, here)
         for attempt in range(self.retries):
             response = await _sent(bound.path, lm, request)
             try:
@@ -197,14 +197,15 @@ class ChainOfThought(Predict[P, S_co]):
     reasons = True
 
 
-def _request(template: Template, params: PredictorParams, values: Mapping[str, Any], sample: int) -> Request:
+def _request(template: Template, params: PredictorParams, values: Mapping[str, Any], here: scope.Scope) -> Request:
     config = params.config
+    temperature = here.temperature if config.temperature is None else config.temperature
     return Request(
         messages=template.render(values),
         schema=template.schema,
-        temperature=config.temperature or 0.0,
+        temperature=temperature or 0.0,
         max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
-        sample=sample,
+        sample=here.sample,
         weights=params.weights.sha256 if params.weights else None,
         json_reply=template.json_reply,
         lm=config.lm,

@@ -87,6 +87,8 @@ class Scope(NamedTuple):
     region: Region = NOWHERE
     trace: Trace | None = None
     sample: int = 0
+    temperature: float | None = None
+    """Of predictors whose own params set none."""
     workers: Workers | None = None
     depth: int = 0
     """How many levels of worker threads the caller is nested in."""
@@ -108,6 +110,7 @@ class Changes(TypedDict, total=False):
     region: Region
     trace: Trace | None
     sample: int
+    temperature: float | None
     workers: Workers | None
     depth: int
     tab: object
