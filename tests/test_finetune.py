@@ -351,7 +351,13 @@ def test_a_worker_ends_with_the_process_that_wants_it(tmp_path: Path) -> None:
         assert process.wait(20) == 1
 
 
-def test_two_processes_train_what_one_does(whole: Path, tmp_path: Path) -> None:
+def test_two_processes_train_what_one_does_whatever_accelerate_is_set_to(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "own" / "accelerate" / "default_config.yaml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('{"compute_environment": "LOCAL_MACHINE", "distributed_type": "TPU", "num_machines": 8}')
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "own"))
     folder = job(tmp_path / "job", replace(SMALL, processes=2))
 
     loop.run(_worked(folder, processes=2), instead="await")

@@ -182,7 +182,7 @@ async def run_worker(base: Path, folder: Path, processes: int, *, left_s: float)
     worker = await asyncio.create_subprocess_exec(
         *command, WORKER, str(base), str(folder),
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
-        env=_environment(),
+        env=_environment(folder),
     )  # fmt: skip
     try:
         assert worker.stderr is not None
@@ -207,13 +207,16 @@ async def run_worker(base: Path, folder: Path, processes: int, *, left_s: float)
         )
 
 
-def _environment() -> dict[str, str]:
-    """Return what the worker finds lmprog by, wherever it is started; no file of the working directory is imported."""
+def _environment(folder: Path) -> dict[str, str]:
+    """Return what the worker finds lmprog by, wherever it is started; no file of the working directory is imported.
+
+    HF_HOME is where accelerate would read what `accelerate config` wrote: on other machines, or in other numbers.
+    """
     found = find_spec("lmprog")
     own_place = str(Path(found.origin).parents[1]) if found and found.origin else ""
     paths = [own_place, os.environ.get("PYTHONPATH", "")]
     own = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONSAFEPATH": "1"}
-    return {**os.environ, **own, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **own, "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "HF_HOME": str(folder)}
 
 
 def _known(lm: Tunable, adapter: Path, place: Path | None) -> Weights:
