@@ -2,7 +2,8 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Literal, cast
 
 from lmprog.data import fields_in
@@ -15,7 +16,9 @@ from lmprog.optimizers.train.examples import Example, examples
 from lmprog.optimizers.train.trainer import Training
 from lmprog.params import Params
 from lmprog.request import Message, Request
-from lmprog.search import Ask, search
+from lmprog.scores import ScoreTable
+from lmprog.search import Ask, Selector, Told, search
+from lmprog.statistics import paired_interval
 
 PROMPTS = (
     "Link what you are about to read to what you know already.",
@@ -39,13 +42,16 @@ class ContextualFinetune(Training):
     of the `prompts` each time it is learned; with `prompts=()` it stands alone, which is plain continued training. No text
     is kept out to stop by, as what it says could not be learned then. `calls=after` gives the second half of the steps to
     the program's own successful calls, as the paper tunes on instructions afterwards: an LM that only continues texts forgets
-    how to answer. Other options are those of `finetune`; all predictors of an LM share the adapter.
+    how to answer. `compare=true` trains a second time, with the texts alone, tells what the learning prompts gained over that
+    on the validation rows, and returns the better of the two. Other options are those of `finetune`; all predictors of an
+    LM share the adapter.
     """
 
     texts: tuple[str, ...] | str = ()
     prompts: tuple[str, ...] = PROMPTS
     longest: int = 2000
     calls: Literal["after", "none"] = "after"
+    compare: bool = False
     attempts: int = 2
     held: float = 0.0
 
@@ -61,18 +67,26 @@ class ContextualFinetune(Training):
         texts = self._read(problem)
         await check_hosts(problem, params, self, phases=2 if self.calls == "after" else 1)
 
-        async def candidates() -> Full:
+        async def candidates() -> Selector:
             found = await successes(problem, params, attempts=self.attempts) if self.calls == "after" else []
-            calls, tuned = examples(problem, params, found), params
+            calls = examples(problem, params, found)
             problem.ended("texts", texts=len(texts), prompts=len(self.prompts))
             problem.ended("examples", successes=len(found), calls=len(calls))
-            for spec in dict.fromkeys(value.config.lm for value in params.values()):
-                paths = [path for path, value in params.items() if value.config.lm == spec]
-                phases = [self._lessons(paths[0], texts), [one for one in calls if one.path in paths]]
-                tuned = await adapted(problem, tuned, paths, [phase for phase in phases if phase], self)
-            return Full([Ask(tuned, origin="tuned on texts")])
+            behind = Ask(await self._tuned(problem, params, texts, calls), origin="tuned on texts")
+            if not (self.compare and self.prompts):
+                return Full([behind])
+            alone = await replace(self, prompts=())._tuned(problem, params, texts, calls)
+            return _Compared(problem, behind, Ask(alone, origin="tuned on texts alone"))
 
         return await search(problem, params, Prepared(candidates), ahead=2)
+
+    async def _tuned(self, problem: Problem, params: Params, texts: Sequence[str], calls: Sequence[Example]) -> Params:
+        tuned = params
+        for spec in dict.fromkeys(value.config.lm for value in params.values()):
+            paths = [path for path, value in params.items() if value.config.lm == spec]
+            phases = [self._lessons(paths[0], texts), [one for one in calls if one.path in paths]]
+            tuned = await adapted(problem, tuned, paths, [phase for phase in phases if phase], self)
+        return tuned
 
     def _lessons(self, path: str, texts: Sequence[str]) -> list[Example]:
         """Return each text behind as many prompts as it will be met with, one round of all texts after the other."""
@@ -97,6 +111,30 @@ class ContextualFinetune(Training):
             f"contextual-finetune has nothing to learn: {where}. Write ContextualFinetune(texts=(...)), or name a field "
             'of the training rows, "contextual-finetune:texts=FIELD".'
         )
+
+
+class _Compared:
+    """Both kinds of training on all rows, and what one gained over the other."""
+
+    def __init__(self, problem: Problem, behind: Ask, alone: Ask) -> None:
+        self._problem, self._behind, self._alone = problem, behind, alone
+        self._full = Full([behind, alone])
+
+    async def ask(self, table: ScoreTable, /) -> Sequence[Ask]:
+        """Return what was not scored yet."""
+        return await self._full.ask(table)
+
+    def tell(self, told: Sequence[Told], /) -> None:
+        """Tell listeners the gain, where both were scored."""
+        scores = {one.ask.origin: one.evaluation.scores for one in told if one.evaluation}
+        if {self._behind.origin, self._alone.origin} <= scores.keys():
+            behind, alone = scores[self._behind.origin], scores[self._alone.origin]
+            gain = paired_interval(alone, behind)
+            self._problem.ended(
+                "learning prompts", behind=fmean(behind), alone=fmean(alone), gain=fmean(behind) - fmean(alone),
+                gain_at_least=gain.low, gain_at_most=gain.high,
+            )  # fmt: skip
+        self._full.tell(told)
 
 
 def _of_rows(problem: Problem, field: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Contextual fine-tuning: texts learned behind learning prompts, with the loss on the texts alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,8 +13,9 @@ from test_finetune import ANIMALS, COLOURS
 from weights_rig import Planted, check_promises, found, rehearsal
 
 import lmprog as lp
+from lmprog.events import Event, StageEnded
 from lmprog.lm.tiny.client import shared
-from lmprog.optimizer import named
+from lmprog.optimizer import Outcome, named
 from lmprog.optimizers.contextual_finetune import PROMPTS, ContextualFinetune
 from lmprog.testing import Answer, Asked, problem_for
 
@@ -57,38 +58,44 @@ def says(row: dict[str, str], said: Ask) -> bool:
 # On the embedded LM
 
 
-@dataclass(frozen=True)
-class Scores:
-    base: float
-    plain: float
-    contextual: float
-
-
 @pytest.fixture(scope="module")
-def scores() -> Scores:
-    """Before reading, after plain continued training on the texts, and after as many steps behind learning prompts.
+def compared() -> tuple[Outcome, StageEnded]:
+    """What came of reading the texts behind learning prompts and alone, and what was told of the difference.
 
     Then the form of an answer is learned on some of the animals. Of those asked about here the texts alone tell.
     """
     known = [row for row in rows() if row["question"].split()[4] in BEASTS[:3]]
     problem = problem_for(lp.Predict(Ask), known, [row for row in rows() if row not in known], says, shared())
     short = ("Link this to what you know .", "Ask why this is so .", "Think of where this is of use .")
+    heard: list[Event] = []
+    outcome = found(
+        ContextualFinetune(texts=TEXTS, prompts=short, compare=True, steps=80, rank=16),
+        replace(problem, emit=heard.append),
+    )
+    return outcome, next(e for e in heard if isinstance(e, StageEnded) and e.stage == "learning prompts")
 
-    def after(prompts: tuple[str, ...]) -> tuple[float, float]:
-        outcome = found(ContextualFinetune(texts=TEXTS, prompts=prompts, steps=80, rank=16), problem)
-        return outcome.baseline_score, outcome.score
 
-    (base, plain), (_, contextual) = after(()), after(short)
-    return Scores(base, plain, contextual)
-
-
-def test_questions_about_the_domain_gain_by_reading_with_and_without_learning_prompts(scores: Scores) -> None:
+def test_questions_about_the_domain_gain_by_reading_with_and_without_learning_prompts(
+    compared: tuple[Outcome, StageEnded],
+) -> None:
     """Which of the two gains more is not for so small a model to say: it mistakes a learning prompt for a question."""
+    outcome, told = compared
     chance = 1 / 3
 
-    assert scores.base < 0.1
-    assert scores.plain > chance + 0.1
-    assert scores.contextual > chance + 0.1
+    assert outcome.baseline_score < 0.1
+    assert float(told.facts["alone"]) > chance + 0.1
+    assert float(told.facts["behind"]) > chance + 0.1
+
+
+def test_the_gain_over_plain_continued_training_is_told_and_the_better_of_the_two_returned(
+    compared: tuple[Outcome, StageEnded],
+) -> None:
+    outcome, told = compared
+    behind, alone = float(told.facts["behind"]), float(told.facts["alone"])
+
+    assert told.facts["gain"] == pytest.approx(behind - alone)
+    assert float(told.facts["gain_at_least"]) <= behind - alone <= float(told.facts["gain_at_most"])
+    assert outcome.score == max(behind, alone)
 
 
 # With a planted LM
