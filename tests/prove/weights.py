@@ -181,7 +181,8 @@ def claims(found: Mapping[str, Line], spec: Spec) -> Iterator[tuple[str, bool]]:
         alone = better_alone(found, program, spec)
         auto = gain(found, program, AUTO, alone)
         yield f"{program}: alternation over the better alone ({alone}) {auto.signed()}, not below 0", auto.high >= 0
-        above += [program] * (auto.low > 0)
+        if fmean(rows_of(found, program, AUTO)[0]) > fmean(rows_of(found, program, alone)[0]):
+            above.append(f"{program} ({'beyond' if auto.low > 0 else 'within'} its interval)")
     yield f"alternation above the better alone on {', '.join(above) or 'no program'}", bool(above)
 
 
