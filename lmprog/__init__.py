@@ -31,6 +31,7 @@ from lmprog.metrics import Score as Score
 from lmprog.module import Module as Module
 from lmprog.module import params_of as params_of
 from lmprog.module import predictors as predictors
+from lmprog.module import signature_of as signature_of
 from lmprog.module import using as using
 from lmprog.module import with_params as with_params
 from lmprog.params import Demo as Demo
@@ -47,7 +48,13 @@ from lmprog.signature import InputField as InputField
 from lmprog.signature import OutputField as OutputField
 from lmprog.signature import Signature as Signature
 from lmprog.signature import reasoning as reasoning
+from lmprog.task import Published as Published
 from lmprog.task import Task as Task
+from lmprog.task import find_task as find_task
+from lmprog.tools import NextCall as NextCall
+from lmprog.tools import Tool as Tool
+from lmprog.tools import Trajectory as Trajectory
+from lmprog.tools import Turn as Turn
 
 if TYPE_CHECKING:
     from lmprog.artifact import load as load
@@ -56,6 +63,8 @@ if TYPE_CHECKING:
     from lmprog.compiler import CompileResult as CompileResult
     from lmprog.compiler import acompile as acompile
     from lmprog.compiler import compile as compile
+    from lmprog.hub import Hub as Hub
+    from lmprog.hub import Repository as Repository
     from lmprog.lm.local.client import Local as Local
     from lmprog.lm.openai import OpenAI as OpenAI
     from lmprog.lm.vllm import VLLM as VLLM
@@ -65,6 +74,17 @@ if TYPE_CHECKING:
     from lmprog.report.study import optuna_study as optuna_study
     from lmprog.retrieval import BM25 as BM25
     from lmprog.retrieval import Retriever as Retriever
+    from lmprog.retrieval.http import HTTPRetriever as HTTPRetriever
+    from lmprog.source import Dropped as Dropped
+    from lmprog.source import Part as Part
+    from lmprog.source import Source as Source
+    from lmprog.strategies.best_of_n import BestOfN as BestOfN
+    from lmprog.strategies.hooks import Hook as Hook
+    from lmprog.strategies.hooks import Hooked as Hooked
+    from lmprog.strategies.majority_vote import MajorityVote as MajorityVote
+    from lmprog.strategies.multi_expert import MultiExpert as MultiExpert
+    from lmprog.strategies.react import ReAct as ReAct
+    from lmprog.strategies.refine import Refine as Refine
 else:
     _LATER = {
         "load": "lmprog.artifact",
@@ -80,8 +100,21 @@ else:
         "aplan": "lmprog.planning.plan",
         "plan": "lmprog.planning.plan",
         "optuna_study": "lmprog.report.study",
+        "ReAct": "lmprog.strategies.react",
+        "BestOfN": "lmprog.strategies.best_of_n",
+        "MajorityVote": "lmprog.strategies.majority_vote",
+        "Refine": "lmprog.strategies.refine",
+        "MultiExpert": "lmprog.strategies.multi_expert",
+        "Hook": "lmprog.strategies.hooks",
+        "Hooked": "lmprog.strategies.hooks",
+        "Source": "lmprog.source",
+        "Part": "lmprog.source",
+        "Dropped": "lmprog.source",
+        "Hub": "lmprog.hub",
+        "Repository": "lmprog.hub",
         "BM25": "lmprog.retrieval",
         "Retriever": "lmprog.retrieval",
+        "HTTPRetriever": "lmprog.retrieval.http",
     }
     """Names by module that are loaded at first use, and numpy with them: a program that runs needs none of them."""
 

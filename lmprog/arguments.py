@@ -22,28 +22,35 @@ from lmprog.lm.ledger import Budget
 from lmprog.lm.specs import from_spec
 from lmprog.module import Module, Program, input_types_of, inputs_of, required_inputs_of
 from lmprog.predict import Predict
+from lmprog.registry import names
 from lmprog.request import LM
+from lmprog.retrieval import BM25, Retriever
+from lmprog.retrieval.http import HTTPRetriever
 from lmprog.signature import type_name
+from lmprog.source import PartName
 from lmprog.task import Task, find_task
 
+Given = tuple[Sequence[Row], Sequence[Row] | None, Sequence[Row] | None]
+"""Rows to train on, to choose by and to prove with."""
 CAPS = {"calls": int, "tokens": int, "usd": float, "seconds": float}
 EMBEDDED = "tiny"
 
 
-def task_of(said: str) -> Task:
-    """Return the task of a name, or of `path.py:NAME`."""
-    if ".py" not in said:
+def task_of(said: str, files: Mapping[PartName, Path]) -> Task:
+    """Return the task of a name with options, or of `path.py:NAME`, on these files in the place of its own rows."""
+    if ".py:" not in said and not said.endswith(".py"):
         try:
-            return find_task(said)
-        except LmprogError as error:
-            raise InputError(f"{error} For a task of your own write path.py:NAME.") from None
+            return find_task(said, files)
+        except InputError as error:
+            more = "" if said.partition(":")[0] in names("programs") else " For a task of your own write path.py:NAME."
+            raise InputError(f"{error}{more}") from None
     found = _thing_at(said, "a Task", Task)
     if not isinstance(found, Task):
         raise InputError(
             f"{said} is a {type(found).__name__} and not a Task. Write in the file `NAME = lmprog.Task(name=..., program=..., "
             f"metric=..., load=..., about=...)`."
         )
-    return found
+    return found.on(files)
 
 
 def program_of(task: Task) -> Program:
@@ -90,28 +97,67 @@ def budget_of(said: str) -> Size | Budget:
     return Budget(**caps)
 
 
-def rows_given(
-    task: Task, program: Program, data: Path | None, val: Path | None, holdout: Path | None
-) -> tuple[Sequence[Row], Sequence[Row] | None, Sequence[Row] | None]:
+def rows_given(task: Task, program: Program, files: Mapping[PartName, Path]) -> Given:
     """Return the rows to compile on: those of JSON Lines files where given, and the task's own for the rest.
 
-    With `data` none of the task's own are used: what is not given is then None, to be split off.
+    A task with a source reads files itself, in the form of what was published. Otherwise, with a file for `train` none of
+    the task's own are used: what is not given is then None, to be split off.
     """
-    files = [None if path is None else rows_of(path, program) for path in (data, val, holdout)]
-    if files[0] is not None:
-        return files[0], files[1], files[2]
+    if task.source is not None or "train" not in files:
+        own = _own(task)
+        others = {} if task.source is not None else {part: rows_of(path, program) for part, path in files.items()}
+        return own.train, others.get("val", own.val), others.get("holdout", own.holdout)
+    given = {part: rows_of(path, program) for part, path in files.items()}
+    return given["train"], given.get("val"), given.get("holdout")
+
+
+def _own(task: Task) -> Splits:
     own = cast("object", task.load())
     if not isinstance(own, Splits):
         raise InputError(
             f"`load` of the task {task.name} returned a {type(own).__name__}. It should return "
             f"`lp.Splits(train=(...), val=(...), holdout=(...))`."
         )
-    return own.train, files[1] or own.val, files[2] or own.holdout
+    return own
 
 
 def rows_of(path: Path, program: Program) -> tuple[Row, ...]:
     """Return the rows of a JSON Lines file, at least one, checked against the program's inputs."""
     return read_rows(read_jsonl(path), program, what=str(path))
+
+
+def numbers_of(said: str, option: str) -> list[int]:
+    """Return whole numbers from 1 on that stand between commas, each once, in order."""
+    try:
+        numbers = sorted({int(part) for part in said.split(",")})
+    except ValueError:
+        numbers = [0]
+    if numbers[0] < 1:
+        raise InputError(
+            f"{option} {said!r} should be whole numbers from 1 on, with commas between: {option} 1,2,5,10."
+        )
+    return numbers
+
+
+def retriever_of(said: str, passages: Sequence[str], k: int) -> Retriever:
+    """Return the retriever that is meant, which finds `k` passages: BM25 over `passages`, an endpoint, or one of the user's."""
+    if said == "bm25":
+        return BM25(passages, k)
+    if "://" in said:
+        return HTTPRetriever(said, k)
+    if ".py" not in said:
+        raise InputError(
+            f"there is no retriever {said!r}. Write bm25, the URL of a search endpoint, or path.py:FACTORY of a function that "
+            f"takes (passages, k) and returns what is called with a query."
+        )
+    make = _thing_at(said, "a function of (passages, k) that returns a retriever", object)
+    made = make(passages, k) if callable(make) else make
+    if not callable(make) or not callable(made):
+        raise InputError(
+            f"{said} {'returned' if callable(make) else 'is'} a {type(made).__name__}. It should be a function that takes "
+            f"(passages, k) and returns a retriever, which is called with a query and returns a list of passages."
+        )
+    return cast("Retriever", made)
 
 
 def check_out(path: Path) -> None:

@@ -18,7 +18,7 @@ from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError
 
 from lmprog.certificate import Certificate
-from lmprog.errors import ArtifactError, ParamsError, SignatureError
+from lmprog.errors import ArtifactError, DataError, InputError, ParamsError, SignatureError
 from lmprog.lm import adapters
 from lmprog.module import M, Program, check_program, params_of, predictors, with_params
 from lmprog.params import Params
@@ -231,13 +231,16 @@ def _describe(program: Program) -> dict[str, Any]:
 
 
 def _signature(predictor: Predict[..., Any]) -> dict[str, Any]:
+    """Return a signature as JSON data. The tools stand in it: demos call them, and descriptions were found for them."""
     fields = fields_of(predictor.signature)
+    tools = [{"name": s.name, "desc": s.description, "schema": json.loads(s.parameters)} for s in predictor.specs]
     return {
         "name": predictor.signature.__name__,
         "kind": "ChainOfThought" if isinstance(predictor, ChainOfThought) else "Predict",
         "retries": predictor.retries,
         "inputs": [recorded(field) for field in fields.inputs.values()],
         "outputs": [recorded(field) for field in fields.outputs.values()],
+        **({"tools": tools} if tools else {}),
     }
 
 
@@ -248,13 +251,13 @@ def _differences(past: Mapping[str, Any], present: Mapping[str, Any]) -> Iterabl
         elif path not in past:
             yield f"`{path}` is new"
         else:
-            for side in ("inputs", "outputs"):
-                old = {field["name"]: field["schema"] for field in past[path][side]}
-                new = {field["name"]: field["schema"] for field in present[path][side]}
+            for side in ("inputs", "outputs", "tools"):
+                old = {field["name"]: field["schema"] for field in past[path].get(side, [])}
+                new = {field["name"]: field["schema"] for field in present[path].get(side, [])}
                 for name in sorted({*old, *new}):
                     if old.get(name) != new.get(name):
                         was, now = (_words(schemas.get(name)) for schemas in (old, new))
-                        yield f"`{path}` has `{name}` as {now} instead of {was}"
+                        yield f"`{path}` has {'the tool ' if side == 'tools' else ''}`{name}` as {now} instead of {was}"
 
 
 def _words(schema: Mapping[str, Any] | None) -> str:
@@ -268,6 +271,10 @@ def _rebuilt(artifact: Artifact) -> Program:
     if module == Predict.__module__ and len(artifact.manifest["signatures"]) == len(artifact.baseline_params) == 1:
         (past,) = artifact.manifest["signatures"].values()
         (params,) = artifact.baseline_params.values()
+        if past.get("tools"):
+            raise ArtifactError(
+                f"this artifact's predictor has tools, which are code that no artifact holds. Write {call}."
+            )
         try:
             signature = signature_of(past["name"], params.instruction, past["inputs"], past["outputs"])
         except (SignatureError, PydanticUserError, SchemaError, TypeError, ValueError) as error:
@@ -278,7 +285,13 @@ def _rebuilt(artifact: Artifact) -> Program:
         return rebuilt(signature, retries=past["retries"])
     shipped = module.removeprefix("lmprog.programs.").replace("_", "-")
     if shipped != module and shipped in names("programs"):
-        program = cast("Program", find("programs", shipped, "TASK").program())
+        try:
+            program = cast("Program", find("programs", shipped, "TASK").program())
+        except (DataError, InputError) as error:
+            raise ArtifactError(
+                f"{name.rpartition('.')[2]} is not made without what it works on: {error} To run it on something else write "
+                f"{call}; at a command line --program path.py:FACTORY."
+            ) from None
         if _describe(program)["type"] == kind:
             return program
     raise ArtifactError(f"this artifact is of the program {kind}, which lmprog does not know. Name it: {call}.")
@@ -293,12 +306,19 @@ class _Recorded(BaseModel):
     arrays: Literal["list", "tuple"] | None
 
 
+class _Tool(BaseModel):
+    name: str
+    desc: str
+    says: Annotated[dict[str, Any], Field(alias="schema")]
+
+
 class _Signature(BaseModel):
     name: str
     kind: Literal["Predict", "ChainOfThought"]
     retries: Annotated[int, Field(ge=0, strict=True)]
     inputs: list[_Recorded]
     outputs: list[_Recorded]
+    tools: list[_Tool] = []
 
 
 class _Program(BaseModel):

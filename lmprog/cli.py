@@ -1,4 +1,4 @@
-"""The command line: `lmprog compile | plan | show | run | export | tasks | optimizers | lm serve`."""
+"""The command line: `lmprog compile | plan | show | run | export | tasks | optimizers | recall | lm serve`."""
 
 import inspect
 import itertools
@@ -26,8 +26,10 @@ from lmprog.arguments import (
     inputs_on,
     inputs_said,
     lm_of,
+    numbers_of,
     program_at,
     program_of,
+    retriever_of,
     rows_given,
     task_of,
 )
@@ -35,6 +37,7 @@ from lmprog.artifact import load, read_artifact
 from lmprog.certificate import Gate
 from lmprog.compiler import CompileResult
 from lmprog.compiler import run as run_job
+from lmprog.data import read_jsonl
 from lmprog.errors import ContextError, InputError, LMError, LmprogError, OutputError
 from lmprog.escapes import escaped
 from lmprog.exits import (
@@ -57,13 +60,23 @@ from lmprog.module import Program, inputs_of, using
 from lmprog.optimizer import named
 from lmprog.planning.findings import Plan
 from lmprog.planning.plan import made as plan_job
+from lmprog.recall import measure, questions_in
 from lmprog.registry import names
 from lmprog.request import LM
 from lmprog.rundir import RESULT, RunDir
 from lmprog.signature import Signature, fields_of
-from lmprog.task import Task
+from lmprog.source import PartName
+from lmprog.task import Task, options_of
 from lmprog.task import tasks as all_tasks
-from lmprog.terminal import Progress, console_on, say, tell_artifact, tell_result, tell_table
+from lmprog.terminal import (
+    Progress,
+    console_on,
+    say,
+    tell_artifact,
+    tell_result,
+    tell_table,
+    tell_tasks,
+)
 
 AT_ONCE = 16
 """Rows of standard input that `lmprog run` runs at once."""
@@ -75,7 +88,11 @@ _OF_ONE_ROW = (OutputError, ContextError)
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, all else on standard error.")]
 
 TaskOrFile = Annotated[
-    str, typer.Argument(metavar="TASK_OR_FILE", help="A name (`lmprog tasks`), or path.py:NAME of a Task.")
+    str,
+    typer.Argument(
+        metavar="TASK_OR_FILE",
+        help="A name (`lmprog tasks`), with options as in gsm8k:train=100, or path.py:NAME of a Task.",
+    ),
 ]
 Lm = Annotated[str | None, typer.Option(help="Spec of the LM, such as tiny.")]
 Proposer = Annotated[str | None, typer.Option(help="LM that writes instructions.  [default: the LM]")]
@@ -90,7 +107,10 @@ RunDirectory = Annotated[
 Seed = Annotated[int, typer.Option(help="Decides splits and search.")]
 GateSaid = Annotated[Gate, typer.Option(help="What must hold for the compiled program to ship.")]
 Concurrency = Annotated[int, typer.Option(min=1, help="LM calls at once.")]
-Data = Annotated[Path | None, typer.Option(help="Rows to use for the task's own, JSON Lines.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Rows to use for the task's own, JSON Lines, as published or as its program takes them."),
+]
 Val = Annotated[Path | None, typer.Option(help="Validation rows, JSON Lines.  [default: part of --data]")]
 Holdout = Annotated[Path | None, typer.Option(help="Holdout rows, JSON Lines.  [default: part of --data]")]
 
@@ -188,6 +208,7 @@ def compile_command(
         if out is not None:
             check_out(out)
         say(console, f"compiling {found.name}: {type(job.program).__name__} with {optimizer}, budget {budget}", "bold")
+        _tell_rows(console, found)
         if embedded:
             say(console, "on tiny, the embedded LM, as neither --lm nor LMPROG_LM names another")
         result, finished_before = _compiled(job, console)
@@ -245,6 +266,7 @@ def plan_command(
         if out is not None:
             check_out(out)  # as `compile` would
         say(console, f"planning {found.name}: {type(job.program).__name__} with {optimizer}, budget {budget}", "bold")
+        _tell_rows(console, found)
         if embedded:
             say(console, "on tiny, the embedded LM, as neither --lm nor LMPROG_LM names another")
         with console.status("trying the program on a few rows, then rehearsing the compile"):
@@ -334,13 +356,15 @@ def export(
 
 @app.command()
 def tasks(as_json: Json = False) -> None:
-    """List the tasks that can be compiled by name."""
+    """List the tasks that can be compiled by name: what each needs, where it runs, what others report on it."""
     found = all_tasks()
     if as_json:
-        print_json([{"name": task.name, "about": task.about, "lms": task.lms} for task in found], sys.stdout, indent=2)
-    else:
-        rows = [(task.name, task.about, ", ".join(task.lms) or "-") for task in found]
-        tell_table(console_on(sys.stdout), ("task", "about", "runs on"), rows)
+        print_json([_task_data(task) for task in found], sys.stdout, indent=2)
+        return
+    console = console_on(sys.stdout)
+    tell_tasks(console, found)
+    if console.is_terminal:
+        say(console, "Options stand behind a name, as in gsm8k:train=100,seed=1; --json lists those of each.", "dim")
 
 
 @app.command()
@@ -351,6 +375,36 @@ def optimizers(as_json: Json = False) -> None:
         print_json([{"name": name, "about": about} for name, about in found.items()], sys.stdout, indent=2)
     else:
         tell_table(console_on(sys.stdout), ("optimizer", "about"), found.items())
+
+
+@app.command("recall")
+def recall_command(
+    data: Annotated[
+        Path, typer.Argument(help="Rows with `question`, `paragraphs` and the gold ones, as in HotPotQA or MuSiQue.")
+    ],
+    k: Annotated[str, typer.Option(help="Numbers of passages to look at.")] = "1,2,5,10",
+    retriever: Annotated[
+        str, typer.Option(help="bm25, the URL of a search endpoint, or path.py:FACTORY of a function of (passages, k).")
+    ] = "bm25",
+    as_json: Json = False,
+) -> None:
+    """Report how many of the paragraphs that questions take a retriever finds, among those of all rows."""
+    with _for_json(as_json) as standard_output:
+        ks = numbers_of(k, "--k")
+        questions = questions_in(read_jsonl(data), what=str(data))
+        found = measure(questions, retriever_of(retriever, questions.passages, ks[-1]), ks)
+        counts = {"questions": len(questions.asked), "passages": len(questions.passages)}
+        if as_json:
+            said = {"data": str(data), "retriever": retriever, **counts, "at": [asdict(one) for one in found]}
+            print_json(said, standard_output, indent=2)
+            return
+        say(console_on(sys.stderr), f"{retriever}: {counts['questions']:,} questions, {counts['passages']:,} passages")
+        columns = ("k", "recall", "95%", "all found", "95%")
+        rows = [
+            (f"{at.k}", f"{at.recall:.3f}", f"{at.interval}", f"{at.complete:.3f}", f"{at.complete_interval}")
+            for at in found
+        ]
+        tell_table(console_on(standard_output), columns, rows)
 
 
 @lm_app.command("serve")
@@ -374,13 +428,38 @@ def _given(
     task: str, lm: str | None, data: Path | None, val: Path | None, holdout: Path | None
 ) -> tuple[Task, Job[Program], bool]:
     """Return the task, the job of its program, rows and LM, and whether that is the embedded one for want of another."""
-    found = task_of(task)
-    program = program_of(found)
-    train, val_rows, holdout_rows = rows_given(found, program, data, val, holdout)
-    client, embedded = lm_of(
-        lm, embedded="tiny" in found.lms, why_not=f"the task {found.name} names no LM that it runs on"
-    )
-    return found, Job(program, train, found.metric, val_rows, holdout_rows, lm=client), embedded
+    said: dict[PartName, Path | None] = {"train": data, "val": val, "holdout": holdout}
+    files: dict[PartName, Path] = {part: path for part, path in said.items() if path is not None}
+    found = task_of(task, files)
+    why_not, example = f"the task {found.name} names no LM that it runs on", EMBEDDED
+    if found.not_tiny:
+        why_not, example = f"the task {found.name} does not run on {EMBEDDED}: {found.not_tiny}", "openai/MODEL"
+    client, embedded = lm_of(lm, embedded=EMBEDDED in found.lms, why_not=why_not, example=example)
+    program = program_of(found)  # may read the rows, which takes a while
+    train, val_rows, holdout_rows = rows_given(found, program, files)
+    return found, Job(program, train, found.metric, val_rows, holdout_rows, lm=client, task=found.settings), embedded
+
+
+def _tell_rows(console: Console, task: Task) -> None:
+    """Say which rows of a published data set, or of a file in its place, are used for what."""
+    if task.source is not None:
+        splits = task.source()
+        sizes = f"{len(splits.train)} train, {len(splits.val)} validation, {len(splits.holdout)} holdout"
+        say(console, f"on rows of {task.source}: {sizes}")
+
+
+def _task_data(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "about": task.about,
+        "lms": task.lms,
+        "not_tiny": task.not_tiny,
+        "needs": task.requirements,
+        "capabilities": sorted(task.capabilities),
+        "options": options_of(task.name),
+        "rows": None if task.source is None else task.source.facts(),
+        "published": [asdict(score) for score in task.published],
+    }
 
 
 def _tell_plan(console: Console, plan: Plan) -> None:

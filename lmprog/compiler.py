@@ -359,6 +359,7 @@ class Compiling(Generic[M]):
             stopped=outcome.stopped,
             rows=not job.no_rows,
             signatures={path: predictor.signature for path, predictor in predictors(job.program).items()},
+            tools={path: predictor.specs for path, predictor in predictors(job.program).items()},
             failures={
                 side: {row: run.failure for row, run in enumerate(found.runs) if run.failure is not None}
                 for side, found in proof.holdout.items()

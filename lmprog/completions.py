@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, ValidationError
 
-from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response, Role, Tool, ToolCall
+from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response, Role, ToolCall, ToolSpec
 
 CHOICES_AT_MOST = 128
 """OpenAI's limit."""
@@ -248,9 +248,9 @@ def _message(turn: Turn, place: str, lm: LM) -> Message:
     return Message(role, "\n".join(texts), calls, turn.tool_call_id)
 
 
-def _tool(function: FunctionOffered) -> Tool:
+def _tool(function: FunctionOffered) -> ToolSpec:
     parameters = function.parameters or {"type": "object", "properties": {}}
-    return Tool(function.name, function.description or "", _text_of(parameters))
+    return ToolSpec(function.name, function.description or "", _text_of(parameters))
 
 
 def _wants_json(wanted: ResponseFormat | None) -> bool:

@@ -1,8 +1,10 @@
 """Rows: reading, checking and splitting them."""
 
 import codecs
+import gzip
 import hashlib
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,15 +91,13 @@ def read_rows(rows: Iterable[Any], program: Program, *, what: str) -> tuple[Row,
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a JSON Lines file in UTF-8, or raise DataError naming the line at fault."""
-    try:
-        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}. Give a file of JSON Lines, one row a line."
-        ) from None
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(content.split(b"\n"), start=1):  # other line ends may stand inside a JSON text
+    """Return the rows of a JSON Lines file in UTF-8, or raise DataError naming the line at fault. A `.gz` is unpacked."""
+    return [row for _, row in numbered_jsonl(path)]
+
+
+def numbered_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows of such a file, each with the number of its line; no more of the file than a line is in memory."""
+    for number, line in _lines(path):
         if not line.strip():
             continue
         shown = repr(line[:120].decode(errors="replace").strip())
@@ -112,8 +112,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         for name, value in cast("dict[str, Any]", row).items():
             if _is_broken(name) or _is_broken(value):
                 raise DataError(f"{path}, line {number}, {_broken(name)}")
-        rows.append(cast("dict[str, Any]", row))
-    return rows
+        yield number, cast("dict[str, Any]", row)
 
 
 def split(
@@ -166,6 +165,17 @@ def fingerprint(rows: Sequence[Row]) -> str:
     """Return 16 hex digits that name rows by content and order."""
     text = canonical_json([{name: _plain(value, name, row) for name, value in fields_in(row).items()} for row in rows])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file, unpacked where it is packed. Only line feeds end one: others may stand inside a JSON text."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+    except (OSError, EOFError, zlib.error) as error:
+        why = getattr(error, "strerror", None) or error
+        raise DataError(f"{path} cannot be read: {why}. Give a file of JSON Lines, one row a line.") from None
 
 
 def _listed(rows: object, what: str) -> tuple[Any, ...]:

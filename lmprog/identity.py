@@ -3,7 +3,7 @@
 import hashlib
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, MethodType
 from typing import Any, cast
 
@@ -82,7 +82,10 @@ class _Walk:
                 self._add_all(f"attribute {name}", value)
 
     def _add_object(self, thing: object) -> None:
-        """Add an object's class, and those attributes that are the user's and not our own notes on a program."""
+        """Add an object's class, and those attributes that are the user's and not our own notes on a program.
+
+        An object of ours that holds things of the user's says which: a strategy its programs and functions, a tool its function.
+        """
         self.add(type(thing))
         held = cast("dict[str, object]", getattr(thing, "__dict__", {}))
         ours = {name for kind in type(thing).__mro__ if not _is_users(kind.__module__) for name in vars(kind)}
@@ -90,6 +93,10 @@ class _Walk:
             for name, value in held.items():
                 if name not in ours and not is_key(name, value):
                     self._add_all(f"attribute {name}", value)
+        else:
+            parts = cast("Callable[[], Mapping[str, object]]", getattr(thing, "_users_parts", dict))
+            for name, value in parts().items():
+                self._add_all(f"part {name}", value)
 
 
 def _is_code(value: object) -> bool:

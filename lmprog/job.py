@@ -5,7 +5,7 @@ import inspect
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from os import PathLike, fspath
 from pathlib import Path
@@ -56,6 +56,8 @@ class Job(Generic[M]):
     concurrency: int = loop.DEFAULT_CONCURRENCY
     no_rows: bool = False
     """Whether to keep what stands in rows out of the report: it then shows no demo."""
+    task: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What a task says of its data and options, as JSON data; nothing where no task was named."""
 
 
 def check(job: Job[M]) -> None:
@@ -198,6 +200,7 @@ def settings_of(job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], s
         "gate": job.gate,
         "group": job.group,
         "lmprog": version("lmprog"),
+        **({"task": dict(job.task)} if job.task else {}),
     }
 
 

@@ -95,6 +95,10 @@ class Module:
             workers = here.workers or loop.default_workers()
             return await loop.hop(workers.run(work, here.depth))
 
+    def _users_parts(self) -> dict[str, object]:
+        """Return what may be the user's in a module of ours: for its identity."""
+        return {name: part for name, part in vars(self).items() if name not in vars(Module)}
+
     def _forward(self) -> Any:
         forward = getattr(self, "forward", None)
         if forward is None:
@@ -167,10 +171,11 @@ def check_params(program: Program, params: Params) -> Params:
             f"{sorted(named)}. Compile it again, or load the params made for it."
         )
     for path, value in params.items():
-        fields = fields_of(named[path].signature)
-        unknown = sorted(set(value.field_descriptions) - set(fields.inputs) - set(fields.outputs))
+        fields, tools = fields_of(named[path].signature), named[path].tools
+        unknown = sorted(set(value.field_descriptions) - {*fields.inputs, *fields.outputs, *tools})
         if unknown:
-            raise ParamsError(f"`{path}` has no field called {unknown}: it has {[*fields.inputs, *fields.outputs]}.")
+            known = f"it has {[*fields.inputs, *fields.outputs]}{f' and the tools {[*tools]}' if tools else ''}"
+            raise ParamsError(f"`{path}` has no field{' or tool' if tools else ''} called {unknown}: {known}.")
     return Params({path: _with_checked_demos(path, named[path], value) for path, value in params.items()})
 
 
@@ -235,7 +240,7 @@ def using(
     if sample is not None:
         changes["sample"] = sample
     if temperature is not None:
-        changes["temperature"] = _checked_temperature(temperature)
+        changes["temperature"] = checked_temperature(temperature)
     with scope.scoped(**changes):
         yield
 
@@ -289,9 +294,10 @@ def check_capabilities(program: Program, lm: LM, role: str) -> None:
             )
 
 
-def _checked_temperature(given: float) -> float:
+def checked_temperature(given: float) -> float:
+    """Return a temperature, or refuse what is none: InputError."""
     if not isinstance(cast("object", given), (int, float)) or not 0 <= given < math.inf:
-        raise InputError(f"temperature={given!r}: write a number from 0 on, such as `lp.using(temperature=1.0)`.")
+        raise InputError(f"temperature={given!r}: write a number from 0 on, such as temperature=1.0.")
     return float(given)
 
 

@@ -10,9 +10,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
-
-from lmprog import scope
+from lmprog import registry, scope
 from lmprog.caps import Caps
 from lmprog.data import Row
 from lmprog.errors import InputError
@@ -297,28 +295,6 @@ def require(options: object, **least: int) -> None:
 
 
 def _one(spec: str, whole: str) -> Optimizer:
-    name, _, said = spec.partition(":")
-    kind: Any = find("optimizers", name, "".join(word.capitalize() for word in name.split("-")))
-    given = [_option(part, whole) for part in said.split(",") if part.strip()]
-    options = dict(given)
-    if len(options) < len(given):
-        raise InputError(f"optimizer {whole!r}: an option is given twice. Write each once.")
-    known = set(getattr(kind, "__dataclass_fields__", {}))
-    unknown = sorted(options.keys() - known)
-    if unknown:
-        raise InputError(f"optimizer {whole!r}: {name} has no option {unknown}. It has {sorted(known)}.")
-    if not options:
-        return cast("Optimizer", kind())
-    try:
-        return cast("Optimizer", TypeAdapter[Any](kind).validate_python(options))
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = first["loc"][0]
-        raise InputError(f"optimizer {whole!r}: {option}={options[str(option)]!r}: {first['msg']}.") from None
-
-
-def _option(part: str, whole: str) -> tuple[str, str]:
-    name, equals, value = part.partition("=")
-    if not equals:
-        raise InputError(f'optimizer {whole!r}: {part!r} is no option: write "name:option=value".')
-    return name.strip(), value.strip()
+    said = registry.named(spec, f"optimizer {whole!r}")
+    kind: Any = find("optimizers", said.name, "".join(word.capitalize() for word in said.name.split("-")))
+    return cast("Optimizer", said.made(kind, set(getattr(kind, "__dataclass_fields__", {}))))

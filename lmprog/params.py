@@ -59,6 +59,7 @@ class PredictorParams(_Value):
     instruction: str
     demos: tuple[Demo, ...] = ()
     field_descriptions: dict[str, str] = Field(default_factory=dict)
+    """What the LM is told of fields and tools, by name; of those not named, what stands in the code."""
     format: FormatName = "chat"
     weights: Weights | None = None
     config: Config = Config()
@@ -171,7 +172,7 @@ def _readable(params: PredictorParams | None) -> list[str]:
     for demo in params.demos:
         data = demo.model_dump(mode="json")
         lines += [f"demo {canonical_json(data['inputs'])}", f"  -> {canonical_json(data['outputs'])}"]
-    lines += [f"field {name}: {canonical_json(text)}" for name, text in sorted(params.field_descriptions.items())]
+    lines += [f"description of {name}: {canonical_json(text)}" for name, text in sorted(params.field_descriptions.items())]
     if params.format != "chat":
         lines.append(f"format: {params.format}")
     if params.weights:

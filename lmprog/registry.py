@@ -1,11 +1,65 @@
-"""What can be named: built-ins by file name, third parties' by entry point."""
+"""What can be named: built-ins by file name, third parties' by entry point; and options behind a name."""
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from lmprog.errors import InputError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A name with options, as they are said: "mipro:trials=20,style=v2"."""
+
+    what: str
+    """What is named, in words: "optimizer 'bootstrap -> mipro:trials=20'"."""
+    name: str
+    options: Mapping[str, str]
+
+    def made(self, make: Callable[..., T], known: Collection[str], **given: object) -> T:
+        """Return what a class or function makes of the options, each read as the type that it says, and of what else is given.
+
+        InputError where an option is not among those known, or its value is of another type.
+        """
+        self.check(known)
+        types = get_type_hints(make, include_extras=True)
+        values = {option: self._value(option, types[option]) for option in self.options}
+        return make(**values, **given)
+
+    def check(self, known: Collection[str]) -> None:
+        """Raise InputError where an option is not among those known."""
+        if unknown := sorted(self.options.keys() - set(known)):
+            raise InputError(f"{self.what}: {self.name} has no option {unknown}. It has {sorted(known)}.")
+
+    def _value(self, option: str, kind: Any) -> object:
+        try:
+            return TypeAdapter[Any](kind).validate_python(self.options[option])
+        except ValidationError as error:
+            fault = error.errors()[0]["msg"]
+            raise InputError(f"{self.what}: {option}={self.options[option]!r}: {fault}.") from None
+
+
+def named(spec: str, what: str) -> Named:
+    """Return the name and the options that a text says; InputError where it is no "name:option=value,..."."""
+    name, _, said = spec.partition(":")
+    options: dict[str, str] = {}
+    for part in said.split(","):
+        if not part.strip():
+            continue
+        option, equals, value = (text.strip() for text in part.partition("="))
+        if not equals:
+            raise InputError(f'{what}: {part!r} is no option: write "name:option=value".')
+        if option in options:
+            raise InputError(f"{what}: an option is given twice. Write each once.")
+        options[option] = value
+    return Named(what, name.strip(), options)
 
 
 def names(kind: str) -> list[str]:

@@ -39,13 +39,13 @@ MOST_TOKENS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that the LM may ask to have called."""
+class ToolSpec:
+    """A function that the LM may ask to have called, as it is told to the LM."""
 
     name: str
     description: str
     parameters: str
-    """JSON schema of the arguments, an object, as canonical JSON text."""
+    """JSON schema of the arguments, an object, as JSON text; its properties stand in the order of the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Request:
     """SHA-256 of the adapter to run under, or None for the LM's own weights."""
     json_reply: bool = False
     """Whether the reply should be one JSON object of `schema`, which an LM that can (`constrained`) makes sure of."""
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
     """What the LM may ask to have called; for an LM that has the capability `tools`."""
     logprobs: bool = False
     """Whether the probability of each written token is wanted, too, from an LM that has the capability `logprobs`."""
@@ -269,7 +269,7 @@ def _around(
     sample: int,
     weights: str | None,
     json_reply: bool,
-    tools: tuple[Tool, ...],
+    tools: tuple[ToolSpec, ...],
     logprobs: bool,
     replies: tuple[str, ...],
 ) -> tuple[str, str]:

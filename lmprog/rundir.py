@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmprog.errors import RunDirError
 from lmprog.events import CandidateScored, Event
+from lmprog.locks import lock
 from lmprog.request import canonical_json, read_json
 
 CALLS, JOURNAL, LOCK, REPORT, RESULT, RUN = (
@@ -25,7 +25,7 @@ _WORDS = {
     "program": "the program", "program_values": "the values that the program was made with",
     "metric": "the metric", "optimizer": "the optimizer", "task_lm": "the LM", "proposer_lm": "the proposer",
     "teacher_lm": "the teacher", "judge_lm": "the judge", "budget": "the budget", "seed": "the seed", "gate": "the gate",
-    "group": "the group", "lmprog": "the version of lmprog",
+    "group": "the group", "lmprog": "the version of lmprog", "task": "the data or the options of the task",
 }  # fmt: skip
 """What a user knows a setting as."""
 _UNSHOWN = {
@@ -46,8 +46,6 @@ _PARTS = {
     "Stopped": {"reason", "requested"},
 }
 """What a line of the journal holds at least, by event."""
-_BEYOND = 1 << 20
-"""A place in the lock file that is never written to."""
 
 
 class _Cut(BaseModel):
@@ -234,7 +232,7 @@ def _locked(path: Path) -> Generator[None]:
         raise _unwritten(path, error) from None
     try:
         try:
-            _lock(handle)
+            lock(handle)
         except OSError:
             pid = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
             raise RunDirError(
@@ -259,21 +257,6 @@ def _writing(path: Path | str) -> Generator[None]:
 def _unwritten(path: Path | str, error: OSError) -> RunDirError:
     mend = "Free some space: the recorded calls are kept" if error.errno == ENOSPC else "Give another run_dir"
     return RunDirError(f"{path} cannot be written: {error.strerror}. {mend}.")
-
-
-def _lock(handle: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        os.lseek(handle, _BEYOND, os.SEEK_SET)  # a locked byte cannot be read, and the pid is to be
-        try:
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        finally:
-            os.lseek(handle, 0, os.SEEK_SET)
-    else:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping
 
 HIDDEN = "***"
 LEAST = 8
@@ -21,6 +22,13 @@ def keep_secret(key: str) -> None:
     """Note a key, so that `redact` hides it wherever it appears."""
     if len(key) >= LEAST:
         _kept.add(key)
+
+
+def keep_secrets_in(headers: Mapping[str, str]) -> None:
+    """Note the keys among a request's headers."""
+    for name, value in headers.items():
+        if name.lower() == "authorization" or names_a_secret(name.replace("-", "_")):
+            keep_secret(value.rpartition(" ")[2])
 
 
 def names_a_secret(name: str) -> bool:

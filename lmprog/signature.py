@@ -263,14 +263,15 @@ def _read_fields(cls: type[Signature], local_names: Mapping[str, Any]) -> Fields
     ]
     doc = next((doc for doc in docs if doc), None)
     default = (
-        f"Given {_and_list(list(inputs))}, write {_and_list(list(outputs))}."
+        f"Given {and_list(list(inputs))}, write {and_list(list(outputs))}."
         if inputs
-        else f"Write {_and_list(list(outputs))}."
+        else f"Write {and_list(list(outputs))}."
     )
-    return Fields(inputs, outputs, inspect.cleandoc(doc) if doc else default, _schema_of(outputs))
+    return Fields(inputs, outputs, inspect.cleandoc(doc) if doc else default, schema_of(outputs))
 
 
-def _schema_of(outputs: Mapping[str, Field]) -> str:
+def schema_of(outputs: Mapping[str, Field]) -> str:
+    """Return the JSON schema of outputs as canonical text, with the properties in their order."""
     mode: Literal["serialization"] = "serialization"
     by_name, shared = TypeAdapter.json_schemas((name, mode, field.adapter) for name, field in outputs.items())
     properties = {name: by_name[name, mode] for name in outputs}  # `shared` holds the models that fields refer to
@@ -293,7 +294,8 @@ def _hints(cls: type[Signature], local_names: Mapping[str, Any]) -> dict[str, An
     for base in reversed(bases):
         if base is not cls and issubclass(base, Signature):
             known = fields_of(base) if base is not Signature else Fields({}, {}, "", "")
-            hints |= {name: field.annotation for name, field in {**known.inputs, **known.outputs}.items()}
+            typed = {name: field.annotation for name, field in {**known.inputs, **known.outputs}.items()}
+            hints = typed if hints.keys() <= typed.keys() else {**hints, **typed}  # the order of the nearest base
         else:
             hints |= _own_hints(base, local_names)
     return hints
@@ -433,6 +435,7 @@ def _typed(field: Field, value: object) -> Any:
         return field.adapter.validate_python(value)
 
 
-def _and_list(names: Sequence[str]) -> str:
+def and_list(names: Sequence[str]) -> str:
+    """Return names in words: "`a`, `b` and `c`"."""
     quoted = [f"`{name}`" for name in names]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"

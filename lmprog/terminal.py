@@ -21,7 +21,9 @@ from lmprog.narration import Narration, count
 from lmprog.params import Demo, Params, PredictorParams
 from lmprog.report.history import History
 from lmprog.rundir import JOURNAL, RESULT, read_journal
+from lmprog.task import Task
 
+EMBEDDED = "tiny"
 CLIPPED = 100
 """Characters of a demo's value that are shown."""
 LEAST = 20
@@ -199,6 +201,39 @@ def tell_table(console: Console, columns: Sequence[str], rows: Iterable[Sequence
     console.print(table)
 
 
+def tell_tasks(console: Console, tasks: Iterable[Task]) -> None:
+    """Print each task with where it runs, what it needs and what others report; in a pipe as a line of five fields."""
+    if not console.is_terminal:
+        tell_table(console, (), [tuple("; ".join(lines) or "-" for lines in _about(task).values()) for task in tasks])
+        return
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for task in tasks:
+        name, about, *rest = _about(task).items()
+        table.add_row(Text(name[1][0], "bold"), "", about[1][0])
+        for head, lines in rest:
+            for line in lines:
+                table.add_row("", Text(head, "dim"), line)
+        table.add_row()
+    console.print(table)
+
+
+def _about(task: Task) -> dict[str, list[str]]:
+    """Return what a list of tasks says of one, by heading."""
+    sampled = (
+        [f"an LM with the capability {', '.join(extra)}"] if (extra := sorted(task.capabilities - {"generate"})) else []
+    )
+    reported: dict[str, list[str]] = {}
+    for one in task.published:
+        reported.setdefault(f"{one.lm}, {one.where.partition(',')[0]}", []).append(f"{one.system} {one.score:g}%")
+    return {
+        "task": [task.name],
+        "about": [task.about],
+        "runs on": [f"{', '.join(task.lms)}, any other" if task.lms else f"any LM but {EMBEDDED}: {task.not_tiny}"],
+        "needs": ["; ".join([*sampled, *task.requirements])] if sampled or task.requirements else [],
+        "published": [f"{head}: {', '.join(scores)}" for head, scores in reported.items()],
+    }
+
+
 def _tell_text(console: Console, before: str, text: str, style: str) -> None:
     for line in text.splitlines() or [""]:
         say(console, before + line, style)
@@ -213,7 +248,7 @@ def _tell_rest(console: Console, params: PredictorParams) -> None:
 
 def _rest(params: PredictorParams) -> dict[str, object]:
     """Return what is neither instruction nor demo, by name."""
-    descriptions = {f"field {name}": text for name, text in params.field_descriptions.items()}
+    descriptions = {f"description of {name}": text for name, text in params.field_descriptions.items()}
     settings = {name: value for name, value in dict(params.config).items() if value is not None}
     weights = {} if params.weights is None else {"weights": params.weights.adapter}
     return {**descriptions, **settings, "format": params.format, **weights}

@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 from lmprog.budget import BOOTSTRAPPED, FULL_EVERY, MINIBATCH, MINIBATCH_ABOVE
 from lmprog.budget import trials as paper_trials
 from lmprog.errors import CapReached, InputError
+from lmprog.module import predictors
 from lmprog.optimizer import Outcome, Problem, Work, require
 from lmprog.optimizers.propose.demos import SHARE, Success, bootstrap, examples_of, sets_of
 from lmprog.optimizers.propose.grounded import (
@@ -67,8 +68,8 @@ class Mipro:
     `bootstrapped` and `labeled` bound a demo set, `attempts` is how often a training row is run to find demos. `context`
     are the parts that proposals may show ("mipro:context=program+examples"), `temperature` that of those which are not
     the likeliest reply. `formats` are prompt formats to try beside the one that a predictor has ("formats=json+xml");
-    with `field_descriptions` the proposer describes the fields too: a choice of its own, with half as many options. With
-    `meta` (MIPRO++ in the paper) half of the instructions are proposed at first, and three for each predictor after every
+    where a predictor has tools, the proposer describes them anew too: a choice of its own, with half as many options; with
+    `field_descriptions` it describes the fields of all predictors as well, and with False nothing of this. With `meta` (MIPRO++ in the paper) half of the instructions are proposed at first, and three for each predictor after every
     `full_every` trials, under the settings that have proved good. `surrogate` is "additive" or Optuna's "tpe". With
     `simplify` changes of the winner that bring nothing are taken back in the end, for which a twentieth of the allowance is
     kept.
@@ -94,7 +95,7 @@ class Mipro:
     context: Annotated[tuple[Part, ...], BeforeValidator(_joined)] = PARTS
     temperature: float = TEMPERATURE
     formats: Annotated[tuple[FormatName, ...], BeforeValidator(_joined)] = ()
-    field_descriptions: bool = False
+    field_descriptions: bool | None = None
     meta: bool = True
     surrogate: Literal["additive", "tpe"] = "additive"
     simplify: bool = True
@@ -134,7 +135,9 @@ class _Run:
     def __init__(self, options: Mipro, problem: Problem, params: Params) -> None:
         self._options, self._problem, self._params = options, problem, params
         kinds: list[Kind] = ["instruction", "demos"]
-        if options.field_descriptions:
+        self._described = _described(options, problem)
+        """Predictors of which descriptions are searched."""
+        if self._described:
             kinds.append("field_descriptions")
         if options.formats:
             kinds.append("format")
@@ -194,7 +197,7 @@ class _Run:
         """Fill the space with demos and instructions, and return the settings of the proposals."""
         options, problem = self._options, self._problem
         settings = self._first_settings()
-        summarizing = any(setting.data for setting in settings) or options.meta or options.field_descriptions
+        summarizing = any(setting.data for setting in settings) or options.meta or bool(self._described)
         summarizing = summarizing and bool(settings) and "data" in options.context
         summary = problem.begin(summarize(problem), calls=1) if summarizing else None
         needed = "optuna" if options.surrogate == "tpe" else "numpy"  # the first takes as long as many calls
@@ -278,10 +281,11 @@ class _Run:
             self._grounds = Grounds(examples_of(params, successes), text)
             proposing = self._proposed(dict.fromkeys(params, settings))
             begun.append(proposing)
-            if options.field_descriptions and settings:
+            if self._described and settings:
                 count = -(-options.candidates // 2)
-                work = describe(problem, params, self._grounds, self._describing(count))
-                describing = problem.begin(work, calls=count * len(params))
+                fields, how = bool(options.field_descriptions), self._describing(count)
+                work = describe(problem, params, self._grounds, how, paths=self._described, fields=fields)
+                describing = problem.begin(work, calls=count * len(self._described))
                 begun.append(describing)
                 for path, found in (await describing.result()).items():
                     for described in found:
@@ -354,3 +358,11 @@ class _Run:
             for path in self._params
         }
         return settings, replace(self._grounds, tried=scores)
+
+
+def _described(options: Mipro, problem: Problem) -> list[str]:
+    """Return the predictors of which descriptions are searched: where nothing is said, those with tools."""
+    known = predictors(problem.program)
+    if options.field_descriptions is None:
+        return [path for path, predictor in known.items() if predictor.tools]
+    return list(known) if options.field_descriptions else []

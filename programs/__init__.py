@@ -1,1 +1,1 @@
-"""Ready programs: one Task a file."""
+"""Ready programs: one Task a file; what several of them share lies in folders."""

@@ -14,6 +14,7 @@ from lmprog.data import Splits
 from lmprog.metrics import exact_match
 from lmprog.module import Module
 from lmprog.predict import ChainOfThought, Predict
+from lmprog.programs.made_up.names import invented_words
 from lmprog.retrieval import BM25, Retriever
 from lmprog.signature import InputField, OutputField, Signature
 from lmprog.task import Task
@@ -154,16 +155,12 @@ INDUSTRIES = ("bicycle", "camera", "chocolate", "furniture", "glass", "paper", "
 FIRMS = ("Brothers", "Company", "Group", "Industries", "Works")
 QUALITIES = ("Bitter", "Brave", "Cheap", "Cold", "Dark", "Deep", "Early", "Empty", "Fresh", "Gentle", "Happy", "Heavy", "Hidden", "Late", "Light", "Loud", "Lucky", "Narrow", "Old", "Proud", "Quiet", "Rich", "Sad", "Safe", "Sharp", "Short", "Slow", "Smooth", "Strong", "Sweet", "Tall", "Thin", "Warm", "Wild", "Young")  # fmt: skip
 
-ONSETS = "bcdfghjklmnprstvwz"
-VOWELS = ("a", "a", "e", "e", "i", "i", "o", "o", "u", "u", "ai", "ou")
-CODAS = ("", "", "", "b", "ck", "d", "l", "m", "n", "nd", "r", "rd", "s", "st", "th", "x")
-
 
 @lru_cache(maxsize=8)
 def encyclopedia(seed: int = 0) -> Encyclopedia:
     """Return the encyclopedia of a seed: the same on every machine, others for other seeds."""
     rng = random.Random(seed)
-    words = _words(rng)
+    words = invented_words(rng)
     questions = {use: tuple(_question(rng, words) for _ in range(count)) for use, count in QUESTIONS.items()}
     entities = [entity for asked in questions.values() for question in asked for entity in question.chain]
     entities += [_entity(rng, words, rng.choice(list(SENTENCES))) for _ in range(DISTRACTORS)]
@@ -239,14 +236,3 @@ def _draw(rng: random.Random, words: Iterator[str], kind: Kind) -> tuple[str, di
         return f"{rng.choice(('The ', ''))}{rng.choice(QUALITIES)} {next(words)}", facts
     facts = {"seat": next(words), "industry": rng.choice(INDUSTRIES), "founder": person()}
     return f"{next(words)} {rng.choice(FIRMS)}", facts | {"founded": str(rng.randint(1850, 2010))}
-
-
-def _words(rng: random.Random) -> Iterator[str]:
-    """Yield made-up words without end, none of them twice."""
-    used: set[str] = set()
-    while True:
-        syllables = (rng.choice(ONSETS) + rng.choice(VOWELS) for _ in range(rng.choice((2, 2, 2, 3))))
-        word = ("".join(syllables) + rng.choice(CODAS)).capitalize()
-        if word not in used:
-            used.add(word)
-            yield word

@@ -18,6 +18,7 @@ import asyncio
 import hashlib
 import http.client
 import json
+import re
 import ssl
 import subprocess
 import sys
@@ -36,7 +37,9 @@ from pydantic_core import from_json, to_json
 
 from lmprog.formats import read
 from lmprog.formats.conversation import Conversation
-from lmprog.request import Message, Request, Response, Tool
+from lmprog.formats.native import reply_of
+from lmprog.formats.tools import TOOL
+from lmprog.request import Message, Request, Response, ToolCall, ToolSpec
 from lmprog.testing import Answer, Asked, reply
 
 Json = dict[str, Any]
@@ -167,6 +170,7 @@ class Chat:
                 code="unsupported_parameter",
                 param=param,
             )
+        _check_calls(data["messages"])
         tokens = _tokens(body)
         if settings.context_tokens is not None and tokens > settings.context_tokens:
             raise Refused(
@@ -181,16 +185,18 @@ class Chat:
         wanted: Json | None = data.get("response_format", {}).get("json_schema")
         tools = [tool["function"] for tool in data.get("tools", [])]
         request = Request(
-            messages=tuple(Message(turn["role"], turn.get("content") or "") for turn in data["messages"]),
+            messages=tuple(map(_message, data["messages"])),
             schema=json.dumps(wanted["schema"]) if wanted else None,
             temperature=data.get("temperature", 1.0),
             sample=data.get("seed", 0),
             json_reply=wanted is not None,
-            tools=tuple(Tool(tool["name"], tool["description"], json.dumps(tool["parameters"])) for tool in tools),
+            tools=tuple(ToolSpec(tool["name"], tool["description"], json.dumps(tool["parameters"])) for tool in tools),
         )
         answer = self._answers(Asked(request, _read(request.messages)))
         if isinstance(answer, Response):
             return answer
+        if tools and isinstance(answer, Mapping) and TOOL in answer:
+            return reply_of(answer)
         return Response(answer if isinstance(answer, str) else reply(answer, request))
 
     def _counted(self) -> Counts:
@@ -253,8 +259,47 @@ class Connection(asyncio.Protocol):
         self._waiting.add(timer)
 
 
+def _message(turn: Json) -> Message:
+    wished: list[Json] = turn.get("tool_calls") or []
+    calls = [ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in wished]
+    return Message(turn["role"], turn.get("content") or "", tuple(calls), turn.get("tool_call_id"))
+
+
+def _check_calls(turns: Sequence[Json]) -> None:
+    """Refuse, as OpenAI does, calls that no tool answers at once, answers to no call, and names that it does not take."""
+    unanswered: set[str] = set()
+    for place, turn in enumerate(turns):
+        if turn["role"] == "tool":
+            if turn["tool_call_id"] not in unanswered:
+                raise Refused(
+                    400,
+                    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with 'tool_calls'.",
+                    param=f"messages.[{place}].role",
+                )
+            unanswered.discard(turn["tool_call_id"])
+            continue
+        if unanswered:
+            break
+        wished: list[Json] = turn.get("tool_calls") or []
+        for call in wished:
+            unanswered.add(call["id"])
+            if not re.fullmatch(r"[a-zA-Z0-9_-]{1,64}", call["function"]["name"]):
+                raise Refused(
+                    400, f"Invalid 'messages[{place}].tool_calls[0].function.name': no match for the pattern."
+                )
+    if unanswered:
+        raise Refused(
+            400,
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
+            f"The following tool_call_ids did not have response messages: {', '.join(sorted(unanswered))}",
+            param="messages",
+        )
+
+
 def _read(messages: tuple[Message, ...]) -> Conversation:
     """Read a conversation. What comes before the last turn is mostly as before: demos are the same for all rows."""
+    if any(message.tool_calls for message in messages):
+        return read(messages)
     before, last = _read_before(messages[:-1]), read([*messages[:1], messages[-1]]).turns[-1:]
     return Conversation(before.instruction, before.outputs, (*before.turns, *last))
 

@@ -13,12 +13,12 @@ import lmprog
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [  # bottom first; a module imports from floors below, or sideways where that makes no cycle; never up
-    {"params", "request", "errors", "registry", "secrets", "escapes"},
-    {"identity", "signature", "short_form", "schemas", "scope", "loop", "inspection"},
+    {"params", "request", "errors", "registry", "secrets", "escapes", "locks"},
+    {"identity", "signature", "derived", "short_form", "schemas", "scope", "loop", "inspection"},
     {"formats", "lm"},
     {"predict", "tools"},
-    {"module", "strategies", "data", "metrics", "retrieval", "task"},
-    {"evaluation", "scores", "statistics", "events", "narration"},
+    {"module", "strategies", "data", "metrics", "retrieval", "hub", "source", "task"},
+    {"evaluation", "scores", "statistics", "recall", "events", "narration"},
     {"optimizer", "search", "lint", "budget", "caps", "cuts", "certificate", "artifact", "rundir", "report"},
     {"compiler", "job", "planning", "merging", "optimizers", "programs"},
     {"cli", "arguments", "exits", "terminal", "__main__", "serve", "completions", "bridges"},

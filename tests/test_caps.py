@@ -27,7 +27,7 @@ from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import Amount, Ledger, Metered
 from lmprog.lm.limit import Slots
-from lmprog.lm.retry import Retried
+from lmprog.lm.retry import Patience, Retried
 from lmprog.request import request_key
 from lmprog.testing import Answer, Asked, Handler, ScriptedLM, reply
 
@@ -146,9 +146,9 @@ class TestSeconds:
         ledger = Ledger(lp.Budget(seconds=10), now=clock.now)
         busy = ScriptedLM(always(lp.UnavailableError("busy", retry_after_s=60)))
         lm = Retried(
-            Metered(busy, ledger, "task"), cap_s=lambda: ledger.left_s, sleep=clock.sleep, now=clock.now,
-            jitter=random.Random(0),
-        )  # fmt: skip
+            Metered(busy, ledger, "task"),
+            Patience("busy", cap_s=lambda: ledger.left_s, sleep=clock.sleep, now=clock.now, jitter=random.Random(0)),
+        )
 
         with pytest.raises(lp.CapReached) as raised:
             asyncio.run(ask(lm))

@@ -219,7 +219,10 @@ def test_wrong_arguments_are_named_with_what_would_be_right(
         ("x = undefined\n", "NameError: name 'undefined' is not defined"),
         ("def broken(:\n", "SyntaxError"),
         ("class Wrong(lp.Signature):\n    q: str = lp.OutputField()\n    x: object = lp.InputField()\n", "`x`"),
-        ('TASK = lp.Task("bad", lambda: 3, metric, load, "no program")\n', "gives a int, which is no program"),
+        (
+            'lp.configure(lm=LM)\nTASK = lp.Task("bad", lambda: 3, metric, load, "no program")\n',
+            "gives a int, which is no program",
+        ),
     ],
 )
 def test_a_file_that_does_not_load_is_named_with_its_fault(

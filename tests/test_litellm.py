@@ -17,7 +17,7 @@ from openai_server import Scene, Server, serving
 import lmprog as lp
 from lmprog import loop
 from lmprog.lm.specs import from_spec
-from lmprog.request import Tool, ToolCall
+from lmprog.request import ToolCall, ToolSpec
 from lmprog.secrets import HIDDEN
 from lmprog.testing import check_lm
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 KEY = "sk-this-is-a-key-4711"
 NUMBER = '{"properties":{"number":{"type":"integer"}},"required":["number"],"type":"object"}'
-TOOL = Tool("weather", "Tells the weather.", '{"properties":{"city":{"type":"string"}},"type":"object"}')
+TOOL = ToolSpec("weather", "Tells the weather.", '{"properties":{"city":{"type":"string"}},"type":"object"}')
 
 
 @pytest.fixture(scope="module")

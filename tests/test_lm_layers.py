@@ -24,8 +24,8 @@ from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots
-from lmprog.lm.retry import Retried, patience_s
-from lmprog.request import TokenLogprob, Tool, ToolCall, request_key
+from lmprog.lm.retry import Patience, Retried, patience_s
+from lmprog.request import TokenLogprob, ToolCall, ToolSpec, request_key
 from lmprog.testing import Asked, Handler, ScriptedLM
 
 
@@ -93,7 +93,11 @@ async def let_all_run() -> None:
 
 
 def patient(lm: lp.LM, clock: Clock, *, outage_s: float = 600, attempts: int | None = None) -> Retried:
-    return Retried(lm, outage_s=outage_s, attempts=attempts, sleep=clock.sleep, now=clock.now, jitter=random.Random(0))
+    jitter = random.Random(0)
+    return Retried(
+        lm,
+        Patience(lm.name, outage_s=outage_s, attempts=attempts, sleep=clock.sleep, now=clock.now, jitter=jitter),
+    )
 
 
 def run_all(lm: lp.LM, requests: Iterable[lp.Request]) -> list[lp.Response | BaseException]:
@@ -377,7 +381,7 @@ def test_a_call_that_backs_off_holds_neither_slot_nor_reservation() -> None:
             await wake.wait()
 
         client, ledger = ScriptedLM(failing([lp.UnavailableError("busy", retry_after_s=1)])), Ledger(Budget(tokens=410))
-        lm = Retried(Metered(Limited(client, Slots(1)), ledger, "task"), sleep=sleep)
+        lm = Retried(Metered(Limited(client, Slots(1)), ledger, "task"), Patience("scripted", sleep=sleep))
         first = start(lm(LARGE[0]))
         await waiting.wait()
 
@@ -696,7 +700,7 @@ requests = st.builds(
     temperature=st.sampled_from([0.0, 0, 0.7]),
     sample=st.integers(0, 2),
     json_reply=st.booleans(),
-    tools=st.lists(st.builds(Tool, texts, texts, texts), max_size=1).map(tuple),
+    tools=st.lists(st.builds(ToolSpec, texts, texts, texts), max_size=1).map(tuple),
     logprobs=st.booleans(),
     replies=st.lists(texts, max_size=2).map(tuple),
 )

@@ -30,14 +30,14 @@ from lmprog.lm.openai import BASE_URL, from_spec
 from lmprog.lm.refusals import Kind, read_refusal, retry_after_s
 from lmprog.lm.wire import Answer, body_of, encoded, response_format, response_of
 from lmprog.params import FormatName, PredictorParams
-from lmprog.request import Tool, ToolCall
+from lmprog.request import ToolCall, ToolSpec
 from lmprog.secrets import HIDDEN
 from lmprog.signature import fields_of
 from lmprog.testing import check_lm
 
 KEY = "sk-this-is-a-key-4711"
 NUMBER = '{"properties":{"number":{"type":"integer"}},"required":["number"],"type":"object"}'
-TOOL = Tool("weather", "Tells the weather.", '{"properties":{"city":{"type":"string"}},"type":"object"}')
+TOOL = ToolSpec("weather", "Tells the weather.", '{"properties":{"city":{"type":"string"}},"type":"object"}')
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,18 @@
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmprog.errors import DataError, InputError
+from lmprog.identity import identity_of
 from lmprog.retrieval import BM25, Retriever
+from lmprog.retrieval.index import best, build, words_of
 
 TEXTS = st.lists(st.sampled_from(["Oslo", "oslo,", "Ada", "the", "fjord", "Über", "1852", "!", ""]), max_size=5).map(
     " ".join
@@ -29,6 +34,34 @@ def test_one_passage_is_returned_unless_more_are_asked_for() -> None:
     assert len(BM25(passages)("Ada")) == 1
     assert len(BM25(passages, k=2)("Ada")) == 2
     assert len(BM25(passages, k=9)("Ada")) == 3
+
+
+def test_a_call_may_ask_for_another_number_of_passages() -> None:
+    search = BM25(["Ada sings", "Ada writes", "Ada paints"], k=2)
+
+    assert search("Ada", k=3) == ["Ada sings", "Ada writes", "Ada paints"]
+    assert search("Ada") == ["Ada sings", "Ada writes"]
+
+
+def test_a_batch_gives_each_query_what_a_call_would() -> None:
+    search = BM25(["Ada sings", "Bob sings", "Cleo paints"], k=2)
+
+    assert search.batch(["Cleo", "sings", "nobody", "Cleo"]) == [
+        ["Cleo paints"],
+        ["Ada sings", "Bob sings"],
+        [],
+        ["Cleo paints"],
+    ]
+    assert search.batch(["sings"], k=1) == [["Ada sings"]]
+    assert search.batch([]) == []
+
+
+def test_what_a_batch_returns_for_equal_queries_can_be_changed_one_by_one() -> None:
+    first, second = BM25(["Ada sings"]).batch(["Ada", "Ada"])
+
+    first.append("more")
+
+    assert second == ["Ada sings"]
 
 
 def test_words_match_whole_and_in_any_case() -> None:
@@ -51,6 +84,46 @@ def test_passages_of_equal_score_come_in_the_order_given() -> None:
     search = BM25(["b Ada", "nothing", "a Ada", "c Ada"], k=2)
 
     assert search("Ada") == ["b Ada", "a Ada"]
+
+
+@settings(deadline=None)
+@given(CORPORA)
+def test_the_scores_are_those_of_bm25s(passages: list[str]) -> None:
+    library: Any = import_module("bm25s").BM25()  # Lucene's variant with k1 = 1.5 and b = 0.75, unless told otherwise
+    words = [words_of(passage) for passage in passages]
+    vocabulary = {word: number for number, word in enumerate(sorted({word for text in words for word in text}))}
+
+    library.index(([[vocabulary[word] for word in text] for text in words], dict(vocabulary)), show_progress=False)
+
+    ours = build(passages)
+    assert ours.words == list(vocabulary)
+    for number in vocabulary.values():
+        start, end = ours.starts[number : number + 2]
+        there = library.scores["indptr"][number], library.scores["indptr"][number + 1]
+        assert ours.passages[start:end].tolist() == library.scores["indices"][slice(*there)].tolist()
+        assert ours.scores[start:end] == pytest.approx(library.scores["data"][slice(*there)])
+
+
+@settings(deadline=None)
+@given(CORPORA, st.integers(1, 9))
+def test_an_index_is_the_same_whatever_is_in_memory_at_once(passages: list[str], block: int) -> None:
+    at_once, by_blocks = build(passages), build(passages, block=block)
+
+    assert by_blocks.words == at_once.words
+    for name in ("starts", "passages", "scores"):
+        assert getattr(by_blocks, name).tolist() == getattr(at_once, name).tolist()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20_000), st.integers(1, 40), st.sampled_from([0, 1, 5, 1000]))
+def test_the_best_of_many_scores_are_those_that_sorting_all_of_them_gives(
+    seed: int, count: int, k: int, distinct: int
+) -> None:
+    scores = np.random.default_rng(seed).integers(0, distinct + 1, count).astype(np.float32)
+
+    in_order = sorted((place for place in range(count) if scores[place] > 0), key=lambda place: -scores[place])
+
+    assert best(scores, k).tolist() == in_order[:k]
 
 
 @settings(deadline=None)
@@ -111,3 +184,13 @@ def test_one_text_in_place_of_a_list_is_refused() -> None:
 def test_asking_for_no_passages_is_refused() -> None:
     with pytest.raises(InputError, match="k=0"):
         BM25(["Ada"], k=0)
+    with pytest.raises(InputError, match="k=-1"):
+        BM25(["Ada"])("Ada", k=-1)
+
+
+@pytest.mark.parametrize(("passages", "k"), [(["Ada", "Bob"], 2), (["Bob", "Ada"], 1), (["Ada Bob"], 1)])
+def test_a_program_with_another_corpus_or_number_of_passages_is_another_program(passages: list[str], k: int) -> None:
+    search = BM25(["Ada", "Bob"])
+
+    assert identity_of(search) == identity_of(BM25(["Ada", "Bob"]))
+    assert identity_of(search) != identity_of(BM25(passages, k))

@@ -25,7 +25,7 @@ def test_each_kind_of_change_is_printed() -> None:
     assert told(field_descriptions={"question": "asked by a user"}) == [
         "answer",
         "  instruction as it was",
-        "  field question: unset -> asked by a user",
+        "  description of question: unset -> asked by a user",
     ]
 
 

@@ -6,8 +6,9 @@ from typing import Any, Protocol
 from lmprog.formats import chat, conversation, dspy, json, xml
 from lmprog.formats.conversation import Conversation
 from lmprog.formats.layout import Layout, Readable, prepare_in
+from lmprog.formats.native import Native, prepare_native
 from lmprog.params import FormatName, PredictorParams
-from lmprog.request import Message, Request
+from lmprog.request import Message, Request, ToolSpec
 from lmprog.signature import Signature
 
 _LAYOUTS: Mapping[FormatName, Layout] = {"chat": chat.Chat(), "json": json.Json(), "xml": xml.Xml()}
@@ -44,9 +45,14 @@ class Template(Protocol):
         ...
 
 
-def prepare(signature: type[Signature], params: PredictorParams) -> Template:
-    """Return the template of a signature in the format that its params name."""
-    return prepare_in(_LAYOUTS[params.format], signature, params)
+def prepare(signature: type[Signature], params: PredictorParams, tools: Sequence[ToolSpec] = ()) -> Template:
+    """Return the template of a signature in the format that its params name, with tools told in the prompt."""
+    return prepare_in(_LAYOUTS[params.format], signature, params, tools)
+
+
+def prepare_calls(signature: type[Signature], params: PredictorParams, tools: Sequence[ToolSpec]) -> Native:
+    """Return the template of a step that calls a tool, for an LM that has tools itself."""
+    return prepare_native(_LAYOUTS[params.format], signature, params, tools)
 
 
 def read(messages: Sequence[Message]) -> Conversation:

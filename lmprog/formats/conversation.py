@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
+from lmprog.formats import native
 from lmprog.formats.layout import Readable
+from lmprog.formats.tools import Told
 from lmprog.request import Message
 
 
@@ -19,6 +21,8 @@ class Conversation:
     """The names of the outputs that the system message asks for."""
     turns: tuple[tuple[str, Mapping[str, str]], ...]
     """(role, text of each value by field) for the demos, the question and what followed, in order."""
+    tools: tuple[Told, ...] = ()
+    """What the system message tells of tools; an LM that has tools itself is told of them in the request."""
 
     @property
     def inputs(self) -> Mapping[str, str]:
@@ -43,9 +47,13 @@ class Conversation:
 
 def read(messages: Sequence[Message], layouts: Sequence[Readable]) -> Conversation:
     """Take a conversation in one of the layouts apart. A message without fields gives a turn without values."""
-    layout = layout_of(messages, layouts)
-    turns = [(message.role, layout.fields_in(message.text)) for message in messages if message.role != "system"]
-    return Conversation(*layout.asked(_system(messages)), tuple(turns))
+    layout, system = layout_of(messages, layouts), _system(messages)
+    asked = layout.asked(system)
+    if native.is_native(system):
+        turns = list(native.turns_in(messages, layout.fields_in))
+    else:
+        turns = [(message.role, layout.fields_in(message.text)) for message in messages if message.role != "system"]
+    return Conversation(asked.instruction, asked.outputs, tuple(turns), asked.tools)
 
 
 def layout_of(messages: Sequence[Message], layouts: Sequence[Readable]) -> Readable:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from textwrap import dedent
 
 from lmprog.formats.fields import dumps, is_plain, json_text
+from lmprog.formats.layout import Asked
 
 _FIELD = re.compile(r"^\[\[ ## (\w+) ## \]\]$", re.MULTILINE)
 _END = "completed"
@@ -29,11 +30,11 @@ class DspyChat:
 
     sentence = "All interactions will be structured in the following way, with the appropriate values filled in."
 
-    def asked(self, system: str, /) -> tuple[str, tuple[str, ...]]:
-        """Return the instruction and the names of the outputs."""
+    def asked(self, system: str, /) -> Asked:
+        """Return what a system message asks for. DSPy tells tools in the instruction."""
         fields, _, objective = system.partition(_OBJECTIVE)
         described = _OUTPUTS.search(fields)
-        return dedent(objective).strip(), tuple(_NAME.findall(described[1])) if described else ()
+        return Asked(dedent(objective).strip(), tuple(_NAME.findall(described[1])) if described else ())
 
     def fields_in(self, message: str, /) -> dict[str, str]:
         """Return what each field of a turn says. A demo may leave fields out."""

@@ -16,30 +16,32 @@ _PLAIN = re.compile(r'[^\s,"]([^,"\n\r]*[^\s,"])?')
 _FENCE = re.compile(r"^```\w*\s*\n(.*)\n```$", re.DOTALL)
 _DESCRIBED = re.compile(r"^- (\S+) \(", re.MULTILINE)
 _DIGITS = frozenset("-0123456789")
-_INPUTS, _OUTPUTS = "Input fields:\n", "Output fields:\n"
+_INPUTS, _OUTPUTS, _TOOLS = "Input fields:\n", "Output fields:\n", "Tools:\n"
 
 dumps = json.JSONEncoder(ensure_ascii=False).encode
 """JSON text of a value. `json.dumps` would make an encoder at each call."""
 
 
-def system_text(fields: Fields, params: PredictorParams, sentence: str, form: str) -> str:
-    """Return a system message: the instruction, the fields, and how the format lays them out."""
+def system_text(fields: Fields, params: PredictorParams, sentence: str, form: str, tools: str = "") -> str:
+    """Return a system message: the instruction, the fields, the tools if there are any, and how the format lays fields out."""
     said = params.field_descriptions
     inputs = [_describe(field, said) for field in fields.inputs.values()]
     outputs = [_describe(field, said) for field in fields.outputs.values()]
     sections = [_INPUTS + "\n".join(inputs or ["none"]), _OUTPUTS + "\n".join(outputs)]
+    sections += [_TOOLS + tools] if tools else []
     return "\n\n".join([params.instruction, *sections, f"{sentence} {form}"])
 
 
-def asked_in(system: str, sentence: str) -> tuple[str, tuple[str, ...]]:
-    """Return the instruction and the names of the outputs in a message of `system_text`.
+def asked_in(system: str, sentence: str) -> tuple[str, tuple[str, ...], str]:
+    """Return the instruction, the names of the outputs and what is told of tools in a message of `system_text`.
 
     A message of another layout is all instruction.
     """
     head, _, _ = system.rpartition(sentence)
-    head, _, outputs = head.rpartition(f"\n\n{_OUTPUTS}")
+    head, _, rest = head.rpartition(f"\n\n{_OUTPUTS}")
     instruction, found, _ = head.rpartition(f"\n\n{_INPUTS}")
-    return (instruction.strip(), tuple(_DESCRIBED.findall(outputs))) if found else (system.strip(), ())
+    outputs, _, tools = rest.partition(f"\n\n{_TOOLS}")  # the first: no description can hold an empty line
+    return (instruction.strip(), tuple(_DESCRIBED.findall(outputs)), tools) if found else (system.strip(), (), "")
 
 
 def _describe(field: Field, said: Mapping[str, str]) -> str:
@@ -68,8 +70,15 @@ def type_words(schema: Mapping[str, Any]) -> str:
     kind = schema.get("type")
     if kind in _SCALARS:
         return _SCALARS[kind] + bounds
+    if schema == {"type": "object"}:
+        return "JSON object"
     items = schema.get("items")
-    if kind == "array" and items and items.get("type") in _SCALARS and "enum" not in items:
+    if (
+        kind == "array"
+        and items
+        and (items == {"type": "object"} or items.get("type") in _SCALARS)
+        and "enum" not in items
+    ):
         return f"JSON list, each {type_words(items)}" + bounds
     return f"JSON of this schema: {dumps(schema)}"
 

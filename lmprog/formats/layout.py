@@ -1,15 +1,16 @@
 """What a format is, and how a signature is asked in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
 from lmprog.errors import OutputError
 from lmprog.formats.fields import asked_in, encoded, sides, system_text, type_words
-from lmprog.params import PredictorParams
-from lmprog.request import Message
+from lmprog.formats.tools import TRAJECTORY, Told, Trajectory, described, shortened, tools_in, tools_text
+from lmprog.params import Demo, PredictorParams
+from lmprog.request import Message, ToolSpec
 from lmprog.signature import Field, Fields, Signature, fields_of
 
 NO_INPUTS = "(no inputs)"
@@ -23,6 +24,15 @@ class Unreadable(Exception):
     """A message is not in the layout. Its text says what is wrong, so that an LM can mend it."""
 
 
+class Asked(NamedTuple):
+    """What a system message says."""
+
+    instruction: str
+    outputs: tuple[str, ...]
+    """Their names."""
+    tools: tuple[Told, ...] = ()
+
+
 class Readable(Protocol):
     """How conversations are read and answered, of our formats and of others. A message is made of pairs of a field's name
     and the text of its value.
@@ -33,8 +43,8 @@ class Readable(Protocol):
         """What the system message says about the layout, and is known by."""
         ...
 
-    def asked(self, system: str, /) -> tuple[str, tuple[str, ...]]:
-        """Return the instruction in a system message, and the names of the outputs."""
+    def asked(self, system: str, /) -> Asked:
+        """Return what a system message asks for."""
         ...
 
     def text(self, data: object, /, *, is_text: bool) -> str:
@@ -80,9 +90,10 @@ class Own:
 
     sentence: str
 
-    def asked(self, system: str, /) -> tuple[str, tuple[str, ...]]:
-        """Return the instruction in a system message, and the names of the outputs."""
-        return asked_in(system, self.sentence)
+    def asked(self, system: str, /) -> Asked:
+        """Return what a system message asks for."""
+        instruction, outputs, tools = asked_in(system, self.sentence)
+        return Asked(instruction, outputs, tools_in(tools))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +116,7 @@ class Prepared:
 
     def render(self, inputs: Mapping[str, Any], /) -> tuple[Message, ...]:
         """Return the conversation that asks for the outputs."""
-        return (*self.prefix, Message("user", _turn(self.layout, self.fields, encoded(self.fields.inputs, inputs))))
+        return (*self.prefix, Message("user", question(self.layout, self.fields, encoded(self.fields.inputs, inputs))))
 
     def render_reply(self, outputs: Mapping[str, Any], /) -> str:
         """Return the reply that holds these outputs."""
@@ -145,15 +156,32 @@ class Prepared:
             raise _refused(message, reason) from None
 
 
-def prepare_in(layout: Layout, signature: type[Signature], params: PredictorParams) -> Prepared:
+def prepare_in(
+    layout: Layout, signature: type[Signature], params: PredictorParams, tools: Sequence[ToolSpec]
+) -> Prepared:
     """Render what all rows share."""
     fields = fields_of(signature)
-    prefix = [Message("system", system_text(fields, params, layout.sentence, layout.form(fields.outputs)))]
+    told = tools_text(described(tools, params.field_descriptions))
+    prefix = [Message("system", system_text(fields, params, layout.sentence, layout.form(fields.outputs), told))]
     for demo in params.demos:
-        inputs, outputs = sides(fields, demo)
-        prefix.append(Message("user", _turn(layout, fields, inputs)))
+        inputs, outputs = shown_sides(fields, demo)
+        prefix.append(Message("user", question(layout, fields, inputs)))
         prefix.append(Message("assistant", _reply(layout, fields, outputs)))
     return Prepared(layout, fields, tuple(prefix))
+
+
+def shown_sides(fields: Fields, demo: Demo) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return inputs and outputs of a demo as JSON data, a trajectory with short observations."""
+    inputs, outputs = sides(fields, demo)
+    known = fields.inputs.get(TRAJECTORY)
+    if known is not None and known.annotation == Trajectory and TRAJECTORY in inputs:
+        inputs[TRAJECTORY] = shortened(inputs[TRAJECTORY])
+    return inputs, outputs
+
+
+def question(layout: Layout, fields: Fields, data: Mapping[str, Any]) -> str:
+    """Return the user's message that holds inputs, given as JSON data."""
+    return layout.write(_texts(layout, fields.inputs, data)) or NO_INPUTS
 
 
 def said_twice(names: Iterable[str]) -> Unreadable:
@@ -164,10 +192,6 @@ def said_twice(names: Iterable[str]) -> Unreadable:
 def _named(names: list[str]) -> str:
     quoted = ", ".join(f"`{name}`" for name in names)
     return f"the field {quoted} is" if len(names) == 1 else f"the fields {quoted} are"
-
-
-def _turn(layout: Layout, fields: Fields, data: Mapping[str, Any]) -> str:
-    return layout.write(_texts(layout, fields.inputs, data)) or NO_INPUTS
 
 
 def _reply(layout: Layout, fields: Fields, data: Mapping[str, Any]) -> str:

@@ -20,8 +20,8 @@ from lmprog.request import (
     Request,
     Response,
     TokenLogprob,
-    Tool,
     ToolCall,
+    ToolSpec,
     check_response,
     read_json,
     request_key,
@@ -329,11 +329,11 @@ class Cached:
 
 _NAMES = {
     kind: tuple(part.name for part in fields(kind) if part.name not in ("recorded", "messages"))
-    for kind in (Request, Response, Message, Tool, ToolCall)
+    for kind in (Request, Response, Message, ToolSpec, ToolCall)
 }
 
 
-def _fields(value: Request | Response | Message | Tool | ToolCall) -> dict[str, object]:
+def _fields(value: Request | Response | Message | ToolSpec | ToolCall) -> dict[str, object]:
     return {name: getattr(value, name) for name in _NAMES[type(value)]}
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.ledger import Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots, Urgency
-from lmprog.lm.retry import Retried
+from lmprog.lm.retry import Patience, Retried
 from lmprog.lm.specs import from_spec
 from lmprog.request import LM, Request, Response
 
@@ -54,8 +54,7 @@ def compose(
     def layers(lm: LM) -> LM:
         sent = Retried(
             Metered(Limited(lm, slots, urgency, check=log.check), ledger, role),
-            outage_s=outage_s,
-            cap_s=lambda: ledger.left_s,
+            Patience(lm.name, outage_s=outage_s, cap_s=lambda: ledger.left_s),
         )
         return Cached(sent, log, ledger, role, shared=shared)
 

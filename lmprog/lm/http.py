@@ -55,26 +55,28 @@ async def send(
     """Send one request and return the answer; `timeout_s` is for all of it. Called on lmprog's event loop only.
 
     UnavailableError where no whole answer came; LMError where none can come: a certificate that is not trusted, say.
-    A call that is cancelled closes its connection. Redirects are answers: a key must not follow them.
+    A call that is cancelled closes its connection. Redirects are answers: a key must not follow them. Errors leave the
+    URL's query out, which may hold a key, or what stands in a row.
     """
+    named = url.partition("?")[0]
     try:
         async with _opened().request(
             method,
             url,
             data=BytesIO(body) if isinstance(body, bytes) and len(body) > LARGE else body,
             headers=headers,
-            proxy=_proxy_of(url, int(time.monotonic())),
+            proxy=_proxy_of(named, int(time.monotonic())),
             timeout=_timeout(timeout_s),
             allow_redirects=False,
         ) as response:
             return Answer(response.status, response.headers, await response.read())
     except aiohttp.ConnectionTimeoutError:
-        said = f"{url} could not be connected to within {min(CONNECT_S, timeout_s):g} s"
+        said = f"{named} could not be connected to within {min(CONNECT_S, timeout_s):g} s"
         raise UnavailableError(said, refused=True) from None
     except TimeoutError:
-        raise UnavailableError(f"{url} gave no answer within {timeout_s:g} s") from None
+        raise UnavailableError(f"{named} gave no answer within {timeout_s:g} s") from None
     except aiohttp.ClientPayloadError:
-        raise UnavailableError(f"the answer of {url} broke off") from None
+        raise UnavailableError(f"the answer of {named} broke off") from None
     except aiohttp.ClientConnectorCertificateError as error:
         raise LMError(
             f"the TLS certificate of {urlsplit(url).netloc} is not trusted: {_cause(error, url)}. Where the server's certificate "
@@ -82,12 +84,12 @@ async def send(
         ) from None
     except aiohttp.ClientHttpProxyError as error:
         refused = LMError if error.status in _REFUSED_BY_PROXY else UnavailableError
-        raise refused(f"the proxy on the way to {url} answered {error.status} {redact(error.message)}.") from None
+        raise refused(f"the proxy on the way to {named} answered {error.status} {redact(error.message)}.") from None
     except (aiohttp.InvalidURL, UnicodeError) as error:  # a host that no name can be
-        raise LMError(f"{url} is no URL that can be asked: {_said(error)}.") from None
+        raise LMError(f"{named} is no URL that can be asked: {_said(error).replace(url, named)}.") from None
     except (aiohttp.ClientError, OSError) as error:
         unsent = isinstance(error, aiohttp.ClientConnectorError)
-        raise UnavailableError(f"{url} cannot be reached: {_cause(error, url)}", refused=unsent) from None
+        raise UnavailableError(f"{named} cannot be reached: {_cause(error, url)}", refused=unsent) from None
 
 
 class _Connector(aiohttp.TCPConnector):

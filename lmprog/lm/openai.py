@@ -16,7 +16,7 @@ from lmprog.errors import ArtifactError, AuthError, CapabilityError, LMError, Un
 from lmprog.lm import wire
 from lmprog.lm.refusals import Lessons, Refusal, read_refusal
 from lmprog.request import Capability, Request, Response, canonical_json, read_json
-from lmprog.secrets import HIDDEN, keep_secret, names_a_secret, redact
+from lmprog.secrets import HIDDEN, keep_secret, keep_secrets_in, redact
 
 PREFIX = "openai/"
 BASE_URL = "https://api.openai.com/v1"
@@ -304,9 +304,7 @@ def _without_password(url: str) -> str:
 
 
 def _headers(key: str, more: Mapping[str, str]) -> dict[str, str]:
-    for name, value in more.items():
-        if name.lower() == "authorization" or names_a_secret(name.replace("-", "_")):
-            keep_secret(value.rpartition(" ")[2])
+    keep_secrets_in(more)
     own = {"Content-Type": "application/json", "User-Agent": "lmprog"}
     return own | ({"Authorization": f"Bearer {key}"} if key else {}) | dict(more)
 

@@ -55,7 +55,10 @@ class Refusal:
         """
         said = f"{lm_name} answered {self.status}: {self.message or 'nothing'}".rstrip(".") + "."
         if request.tools and _TOOLS.search(self.message):
-            return CapabilityError(f'{said} So it lacks the capability "tools".')
+            return CapabilityError(
+                f'{said} So it lacks the capability "tools". Tools are told in the prompt of an LM that is made without it: '
+                'lp.OpenAI(..., capabilities=frozenset({"generate", "sample"})).'
+            )
         match self.kind:
             case "later":
                 return UnavailableError(said, retry_after_s=self.retry_after_s, refused=self.status == 429)

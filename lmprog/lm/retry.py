@@ -8,9 +8,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lmprog.errors import InputError, UnavailableError
 from lmprog.request import LM, Request, Response, answer
+
+T = TypeVar("T")
 
 OUTAGE = "LMPROG_OUTAGE_S"
 OUTAGE_S = 600.0
@@ -41,19 +44,19 @@ class _Failure:
     error: UnavailableError
 
 
-class Retried:
-    """The layer that makes another attempt after UnavailableError; every other error passes at once.
+class Patience:
+    """Makes another attempt after UnavailableError; every other error passes at once.
 
     The wait before an attempt doubles from FIRST_WAIT_S to LONGEST_WAIT_S, and is never shorter than the provider
     asked for. In an outage one call at a time tries, for all: else each call that waits would spend the cap
     in calls. A call that has failed for `outage_s`, or `attempts` times, raises UnavailableError with the first
     causes. Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
-    no attempt may be made any more: no wait is longer.
+    no attempt may be made any more: no wait is longer. `name` is what errors call the service that is asked.
     """
 
     def __init__(
         self,
-        lm: LM,
+        name: str,
         *,
         outage_s: float | None = None,
         attempts: int | None = None,
@@ -62,45 +65,44 @@ class Retried:
         now: Callable[[], float] = time.monotonic,
         jitter: random.Random | None = None,
     ) -> None:
-        self.name, self.capabilities = lm.name, lm.capabilities
-        self._lm, self._attempts, self._cap_s = lm, attempts, cap_s
+        self._name, self._attempts, self._cap_s = name, attempts, cap_s
         self._outage_s = patience_s() if outage_s is None else outage_s
         self._sleep, self._now, self._jitter = sleep, now, jitter or random.Random()
         self._line = asyncio.Lock()
         self._in_a_row: list[_Failure] = []
         self._probes = 0
 
-    async def __call__(self, request: Request, /) -> Response:
-        """Answer one request, after as many attempts as it takes."""
+    async def __call__(self, ask: Callable[[], Awaitable[T]], /) -> T:
+        """Return what `ask` gives, after as many attempts as it takes. Called on lmprog's own event loop."""
         failures: list[_Failure] = []
         while True:
             attempt = self._probe if self._down else self._attempt
-            response = await attempt(request, failures)
-            if response is not None:
-                return response
+            got = await attempt(ask, failures)
+            if got is not None:
+                return got[0]
 
     @property
     def _down(self) -> bool:
         return len(self._in_a_row) >= DOWN_AFTER
 
-    async def _probe(self, request: Request, failures: list[_Failure]) -> Response | None:
+    async def _probe(self, ask: Callable[[], Awaitable[T]], failures: list[_Failure]) -> tuple[T] | None:
         """Make one attempt in an outage, when no other call does; None when it failed or the outage is over."""
         async with self._line:
             if not self._down:
                 return None
-            response = await self._attempt(request, failures)
-            if response is None:
+            got = await self._attempt(ask, failures)
+            if got is None:
                 self._probes += 1
                 if self._probes == 1:
                     self._say(f"does not answer; waiting for it up to {self._outage_s:g} s", failures)
-            return response
+            return got
 
-    async def _attempt(self, request: Request, failures: list[_Failure]) -> Response | None:
+    async def _attempt(self, ask: Callable[[], Awaitable[T]], failures: list[_Failure]) -> tuple[T] | None:
         """Wait as long as the call's earlier failures call for, and make one attempt; None when it failed."""
         if failures:
             await self._back_off(failures)
         try:
-            response = await answer(self._lm, request)
+            got = await ask()
         except UnavailableError as error:
             failures.append(_Failure(self._now(), error))
             self._in_a_row.append(failures[-1])
@@ -109,7 +111,7 @@ class Retried:
             self._say(f"answers again after {self._now() - self._in_a_row[0].at:.0f} s", self._in_a_row)
         self._in_a_row.clear()
         self._probes = 0
-        return response
+        return (got,)
 
     async def _back_off(self, failures: list[_Failure]) -> None:
         now = self._now()
@@ -128,12 +130,24 @@ class Retried:
     def _given_up(self, failures: list[_Failure], now: float, asked_s: float) -> UnavailableError:
         asked = f", and asks to wait {asked_s:g} s" if asked_s else ""
         return UnavailableError(
-            f"{self.name} has not answered for {now - failures[0].at:.0f} s in {len(failures)} attempts{asked}. "
+            f"{self._name} has not answered for {now - failures[0].at:.0f} s in {len(failures)} attempts{asked}. "
             f"First causes: {_causes(failures)}. Once it answers, run the same command again: what is recorded is kept."
         )
 
     def _say(self, what: str, failures: list[_Failure]) -> None:
-        _log.warning("%s %s (%s)", self.name, what, _causes(failures))
+        _log.warning("%s %s (%s)", self._name, what, _causes(failures))
+
+
+class Retried:
+    """The layer that makes another attempt where it may help."""
+
+    def __init__(self, lm: LM, patience: Patience | None = None) -> None:
+        self.name, self.capabilities = lm.name, lm.capabilities
+        self._lm, self._patience = lm, patience or Patience(lm.name)
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Answer one request, after as many attempts as it takes."""
+        return await self._patience(lambda: answer(self._lm, request))
 
 
 def _causes(failures: list[_Failure]) -> str:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from lmprog.errors import LMError, UnavailableError
 from lmprog.escapes import escaped
-from lmprog.request import MOST_TOKENS, Message, Request, Response, Tool, ToolCall, canonical_json, read_json
+from lmprog.request import MOST_TOKENS, Message, Request, Response, ToolCall, ToolSpec, canonical_json, read_json
 from lmprog.secrets import redact
 
 Json = dict[str, Any]
@@ -84,7 +84,7 @@ def messages_of(request: Request) -> list[Json]:
 
 
 @lru_cache
-def tools_of(tools: tuple[Tool, ...]) -> list[Json]:
+def tools_of(tools: tuple[ToolSpec, ...]) -> list[Json]:
     """Return the tools, which are functions to OpenAI."""
     return [
         {

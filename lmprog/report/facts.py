@@ -7,6 +7,7 @@ from typing import Any
 
 from lmprog.certificate import Certificate, Shipped
 from lmprog.params import Params
+from lmprog.request import ToolSpec
 from lmprog.signature import Signature
 
 
@@ -27,6 +28,8 @@ class Facts:
     """Whether the page may show what stands in rows: of demos it then tells how many there are, and no more."""
     signatures: Mapping[str, type[Signature]] = field(default_factory=dict[str, type[Signature]])
     """By predictor path: with them the page shows whole prompts, as the LM gets them."""
+    tools: Mapping[str, Sequence[ToolSpec]] = field(default_factory=dict[str, Sequence[ToolSpec]])
+    """What the predictors may call, by path."""
     failures: Mapping[Shipped, Mapping[int, str]] = field(default_factory=dict[Shipped, Mapping[int, str]])
     """Of the program as it was and as compiled: why a holdout row, by its number, gave no prediction."""
 

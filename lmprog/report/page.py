@@ -95,14 +95,14 @@ def _contents(sections: Sequence[_Section]) -> Markup:
 
 def _changed(facts: Facts, history: History) -> Markup:
     if facts.params != facts.baseline:
-        return changes(facts.baseline, facts.params, rows=facts.rows, signatures=facts.signatures)
+        return changes(facts.baseline, facts.params, rows=facts.rows, signatures=facts.signatures, tools=facts.tools)
     leader = history.leader
     parts = [element("p", "Nothing: the program ships as it was.")]
     if leader and leader.params and leader.params != facts.baseline:
         summary = f"What the best candidate (#{leader.number}) would have changed"
-        would = changes(facts.baseline, leader.params, rows=facts.rows, signatures=facts.signatures)
+        would = changes(facts.baseline, leader.params, rows=facts.rows, signatures=facts.signatures, tools=facts.tools)
         parts.append(folded(summary, would))
-    prompts = changes(facts.baseline, facts.params, rows=facts.rows, signatures=facts.signatures)
+    prompts = changes(facts.baseline, facts.params, rows=facts.rows, signatures=facts.signatures, tools=facts.tools)
     return join(*parts, folded("The prompts", prompts))
 
 

@@ -9,7 +9,7 @@ from lmprog.params import Demo, Params, PredictorParams
 from lmprog.report.changes import mark, other_changes
 from lmprog.report.markup import Markup, clipped, count, element, folded, join, said
 from lmprog.report.wording import Span, compared
-from lmprog.request import Message
+from lmprog.request import Message, ToolSpec
 from lmprog.signature import Signature, fields_of
 
 LONG = 320
@@ -19,14 +19,24 @@ OPEN_DEMOS = 1
 
 
 def changes(
-    before: Params, after: Params, *, rows: bool = True, signatures: Mapping[str, type[Signature]] | None = None
+    before: Params,
+    after: Params,
+    *,
+    rows: bool = True,
+    signatures: Mapping[str, type[Signature]] | None = None,
+    tools: Mapping[str, Sequence[ToolSpec]] | None = None,
 ) -> Markup:
     """Return a part of the page for each predictor; without `rows` it tells how many demos there are, and no more.
 
-    With its signature a predictor's whole prompt is shown, as the LM gets it.
+    With its signature, and its tools, a predictor's whole prompt is shown, as an LM without tools of its own gets it.
     """
-    known = signatures or {}
-    return join(*(_predictor(path, before.get(path), new, known.get(path), rows=rows) for path, new in after.items()))
+    known, told = signatures or {}, tools or {}
+    return join(
+        *(
+            _predictor(path, before.get(path), new, known.get(path), told.get(path, ()), rows=rows)
+            for path, new in after.items()
+        )
+    )
 
 
 def _predictor(
@@ -34,6 +44,7 @@ def _predictor(
     before: PredictorParams | None,
     after: PredictorParams,
     signature: type[Signature] | None,
+    tools: Sequence[ToolSpec],
     *,
     rows: bool,
 ) -> Markup:
@@ -44,7 +55,7 @@ def _predictor(
         _instruction(old.instruction, after.instruction),
         _demos(old.demos, after.demos, rows=rows),
         _rest(old, after),
-        _prompts(signature, old, after, rows=rows) if signature else "",
+        _prompts(signature, tools, old, after, rows=rows) if signature else "",
         class_="predictor",
     )
 
@@ -124,18 +135,27 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _prompts(signature: type[Signature], before: PredictorParams, after: PredictorParams, *, rows: bool) -> Markup:
+def _prompts(
+    signature: type[Signature],
+    tools: Sequence[ToolSpec],
+    before: PredictorParams,
+    after: PredictorParams,
+    *,
+    rows: bool,
+) -> Markup:
     """Return the conversations that the LM gets, before and after; one where they are equal."""
     if before == after:
-        return folded("The prompt as the LM gets it", _conversation(signature, after, rows=rows))
-    old, new = (_conversation(signature, params, rows=rows) for params in (before, after))
+        return folded("The prompt as the LM gets it", _conversation(signature, tools, after, rows=rows))
+    old, new = (_conversation(signature, tools, params, rows=rows) for params in (before, after))
     sides = [element("div", element("h4", name), shown) for name, shown in (("Before", old), ("After", new))]
     return folded("The prompts as the LM gets them, before and after", element("div", *sides, class_="sides"))
 
 
-def _conversation(signature: type[Signature], params: PredictorParams, *, rows: bool) -> Markup:
+def _conversation(
+    signature: type[Signature], tools: Sequence[ToolSpec], params: PredictorParams, *, rows: bool
+) -> Markup:
     """Return the messages in the order in which they are sent; the row's own comes last."""
-    *prefix, _ = prepare(signature, params).render({})  # with no inputs the row's own message is empty
+    *prefix, _ = prepare(signature, params, tools).render({})  # with no inputs the row's own message is empty
     shown = prefix if rows else prefix[:1]
     hidden = f"{count(len(params.demos), 'demo')}, not shown, since they hold rows" if len(shown) < len(prefix) else ""
     inputs = ", ".join(fields_of(signature).inputs)

@@ -8,7 +8,7 @@ from lmprog import loop
 from lmprog.errors import ContextError
 from lmprog.formats import prepare
 from lmprog.params import FormatName, PredictorParams
-from lmprog.request import LM, Capability, Message, Request, Response, Tool, ToolCall, answer
+from lmprog.request import LM, Capability, Message, Request, Response, ToolCall, ToolSpec, answer
 from lmprog.secrets import redact
 from lmprog.signature import InputField, OutputField, Signature
 
@@ -87,7 +87,7 @@ async def _check_replies(lm: LM) -> None:
 
 async def _check_tools(lm: LM) -> None:
     schema = '{"properties":{"city":{"type":"string"}},"required":["city"],"type":"object"}'
-    tools = (Tool("weather", "Tells the weather in a city.", schema),)
+    tools = (ToolSpec("weather", "Tells the weather in a city.", schema),)
     asked = replace(_plain("What is the weather in Oslo? Look it up."), tools=tools)
     reply = await _reply(lm, asked)
     calls = reply.tool_calls or (ToolCall("call_1", "weather", '{"city": "Oslo"}'),)

@@ -4,11 +4,13 @@ import asyncio
 import inspect
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lmprog.formats import read, write_reply
 from lmprog.formats.conversation import Conversation
+from lmprog.formats.native import reply_of as calling
+from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL
 from lmprog.request import Capability, Request, Response
 
 
@@ -35,8 +37,17 @@ class Asked:
         return self.conversation.demos
 
     @property
+    def tools(self) -> Mapping[str, str]:
+        """The description of each tool that may be called, wherever it is told."""
+        if self.request.tools:
+            return {tool.name: tool.description for tool in self.request.tools}
+        return {tool.name: tool.about for tool in self.conversation.tools}
+
+    @property
     def outputs(self) -> tuple[str, ...]:
         """The names of the outputs asked for."""
+        if self.request.tools and self.conversation.outputs == (THOUGHT,):
+            return THOUGHT, TOOL, ARGUMENTS
         schema = self.request.schema
         return tuple(json.loads(schema)["properties"]) if schema else self.conversation.outputs
 
@@ -49,8 +60,8 @@ class ScriptedLM:
     """A real LM whose replies you write: `ScriptedLM(lambda asked: {"answer": "42"})`.
 
     The handler gets what is asked and returns outputs by name, a raw reply, or a Response, or raises; it may be
-    async. `latency_s` is waited before each reply. `sent` counts the calls, `in_flight` and `most_in_flight`
-    those at once.
+    async. With the capability "tools" the outputs of a step that calls one become a call. `latency_s` is waited before
+    each reply. `sent` counts the calls, `in_flight` and `most_in_flight` those at once.
     """
 
     def __init__(
@@ -90,6 +101,12 @@ def reply(outputs: Mapping[str, Any], request: Request | None = None) -> str:
 def _response(request: Request, answer: Answer) -> Response:
     if isinstance(answer, Response):
         return answer
+    if request.tools and isinstance(answer, Mapping) and TOOL in answer:
+        said = calling(answer)
+        return replace(said, prompt_tokens=_words(request), completion_tokens=len(said.text.split()))
     text = answer if isinstance(answer, str) else reply(answer, request)
-    words = sum(len(message.text.split()) for message in request.messages)
-    return Response(text, prompt_tokens=words, completion_tokens=len(text.split()))
+    return Response(text, prompt_tokens=_words(request), completion_tokens=len(text.split()))
+
+
+def _words(request: Request) -> int:
+    return sum(len(message.text.split()) for message in request.messages)

@@ -48,6 +48,7 @@ def case_of(problem: Problem, path: str, run: Run) -> Case | None:
     """
     signature = predictors(problem.program)[path].signature
     calls = [step for step in run.trace if step.predictor == path]
+    calls = [step for step in calls if step.kept] or calls
     calls = [step for step in calls if step.error is not None] or calls
     if not calls:
         return None
@@ -109,9 +110,16 @@ async def written(problem: Problem, sample: int, task: str, output: str, context
 
     Empty where the reply cannot be read or the LM refuses: a proposer that cannot write this one is no reason to stop.
     """
+    return (await written_all(problem, sample, task, (output,), context)).get(output, "")
+
+
+async def written_all(
+    problem: Problem, sample: int, task: str, outputs: tuple[str, ...], context: Mapping[str, str]
+) -> dict[str, str]:
+    """Ask as `written` does for several texts at once, by name; none where the reply cannot be read."""
     given = {name: text for name, text in context.items() if text}
-    prediction = await or_none(problem.generate(sample, _writer(task, tuple(given), output), **given))
-    return "" if prediction is None else str(getattr(prediction, output)).strip()
+    prediction = await or_none(problem.generate(sample, _writer(task, tuple(given), outputs), **given))
+    return {} if prediction is None else {name: str(getattr(prediction, name)).strip() for name in outputs}
 
 
 def with_instruction(problem: Problem, params: Params, path: str, text: str) -> Params | None:
@@ -126,10 +134,11 @@ def step_of(problem: Problem, path: str) -> str:
 
 
 @cache
-def _writer(task: str, inputs: tuple[str, ...], output: str) -> Predict[..., Any]:
+def _writer(task: str, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Predict[..., Any]:
     """Return a predictor of these fields. To make one takes as long as a call."""
-    names: dict[str, Any] = {name: InputField() for name in inputs} | {output: OutputField(), "__doc__": task}
-    kind = type("Write", (Signature,), names | {"__annotations__": dict.fromkeys([*inputs, output], str)})
+    names: dict[str, Any] = dict.fromkeys(inputs, InputField()) | dict.fromkeys(outputs, OutputField())
+    annotations = {"__annotations__": dict.fromkeys([*inputs, *outputs], str), "__doc__": task}
+    kind = type("Write", (Signature,), names | annotations)
     return Predict(cast("type[Signature]", kind), config={"temperature": 1.0})
 
 

@@ -241,6 +241,6 @@ def _demos_of(problem: Problem, run: Run) -> dict[str, tuple[Demo, ...]]:
     named = predictors(problem.program)
     for step in run.trace:
         predictor = named.get(step.predictor)
-        if predictor is not None and step.error is None:
+        if predictor is not None and step.kept and step.error is None:
             found.setdefault(step.predictor, []).append(demo_of(predictor.signature, step.inputs, step.outputs))
     return {path: tuple(sorted(demos, key=lambda demo: demo.model_dump_json())) for path, demos in found.items()}

@@ -15,6 +15,7 @@ from typing import Any, Literal, cast, get_args
 from lmprog import loop
 from lmprog.data import fields_in
 from lmprog.formats.fields import type_words
+from lmprog.formats.tools import arguments_of
 from lmprog.module import Module, predictors
 from lmprog.optimizer import Problem
 from lmprog.optimizers.propose.induce import or_none
@@ -23,6 +24,7 @@ from lmprog.predict import Predict
 from lmprog.request import canonical_json
 from lmprog.secrets import redact_code
 from lmprog.signature import REASONING, Field, InputField, OutputField, Signature, fields_of
+from lmprog.tools import AnyTool
 
 Part = Literal["program", "role", "data", "examples", "instruction", "history", "tip"]
 """What a proposer may be shown."""
@@ -138,18 +140,24 @@ async def propose(
 
 
 async def describe(
-    problem: Problem, params: Params, grounds: Grounds, settings: Sequence[Setting]
+    problem: Problem,
+    params: Params,
+    grounds: Grounds,
+    settings: Sequence[Setting],
+    *,
+    paths: Sequence[str],
+    fields: bool,
 ) -> dict[str, list[dict[str, str]]]:
-    """Return the different sets of descriptions of each predictor's fields that are written under these settings.
+    """Return the different sets of descriptions that are written of these predictors' tools, and `fields` too, under these settings.
 
     One proposer call for each predictor and setting, all at once; none where a setting shows nothing.
     """
     jobs = [
-        _descriptions(problem, path, params, grounds, setting, number)
-        for path in params
+        _descriptions(problem, path, params, grounds, setting, number, fields=fields)
+        for path in paths
         for number, setting in enumerate(settings)
     ]
-    found: dict[str, list[dict[str, str]]] = {path: [] for path in params}
+    found: dict[str, list[dict[str, str]]] = {path: [] for path in paths}
     for path, described in await loop.gather(jobs):
         if described and described not in [params[path].field_descriptions, *found[path]]:
             found[path].append(described)
@@ -179,24 +187,27 @@ async def _proposal(
 
 
 async def _descriptions(
-    problem: Problem, path: str, params: Params, grounds: Grounds, setting: Setting, number: int
+    problem: Problem, path: str, params: Params, grounds: Grounds, setting: Setting, number: int, *, fields: bool
 ) -> tuple[str, dict[str, str]]:
     context = _context(problem, path, params, grounds, setting, number)
     if not context:
         return path, {}
-    fields = fields_of(predictors(problem.program)[path].signature)
-    named = [name for name in (*fields.inputs, *fields.outputs) if name != REASONING]
-    predictor = _describer(tuple(context), tuple(named), setting.temperature)
+    described_one = predictors(problem.program)[path]
+    known = fields_of(described_one.signature)
+    own = [name for name in (*known.inputs, *known.outputs) if name != REASONING] if fields else []
+    named = [*own, *described_one.tools]
+    predictor = _describer(tuple(context), tuple(own), tuple(described_one.tools), setting.temperature)
     prediction = await or_none(problem.generate(number, predictor, **context))
     if prediction is None:
         return path, {}
     texts = _outputs(prediction, predictor)
-    said = {name: str(texts[_described(name)]).strip() for name in named}
+    said = {name: str(texts[described_as(name)]).strip() for name in named}
     described = {**params[path].field_descriptions, **{name: text for name, text in said.items() if text}}
     return path, {} if problem.faults(params.replace(path, field_descriptions=described)) else described
 
 
-def _described(name: str) -> str:
+def described_as(name: str) -> str:
+    """Return the output in which a proposer writes the description of a field or tool."""
     return f"{name}_description"
 
 
@@ -234,12 +245,21 @@ def _proposer(context: Mapping[str, str], setting: Setting) -> Predict[..., Any]
     return _predictor(task, tuple(context), (output,), setting.temperature)
 
 
-def _describer(context: tuple[str, ...], fields: tuple[str, ...], temperature: float) -> Predict[..., Any]:
-    task = (
-        "Describe every field of one step of a language-model program in a few words, for the model that reads and "
-        "writes them, so that the program's final answers are right more often: what stands in it, and in what form."
-    )
-    return _predictor(task, context, tuple(map(_described, fields)), temperature)
+def _describer(
+    context: tuple[str, ...], fields: tuple[str, ...], tools: tuple[str, ...], temperature: float
+) -> Predict[..., Any]:
+    tasks: list[str] = []
+    if fields:
+        tasks.append(
+            "Describe every field of one step of a language-model program in a few words, for the model that reads and "
+            "writes them, so that the program's final answers are right more often: what stands in it, and in what form."
+        )
+    if tools:
+        tasks.append(
+            "Describe every tool of one step of a language-model program in a sentence, for the model that chooses which to "
+            "call, so that the program's final answers are right more often: what it does, when to call it, and with what."
+        )
+    return _predictor(" ".join(tasks), context, tuple(map(described_as, (*fields, *tools))), temperature)
 
 
 @cache
@@ -290,8 +310,9 @@ def _code(kind: type) -> str:
 
 
 def role(problem: Problem, path: str, params: Params | None = None) -> str:
-    """Return in words what a predictor reads and writes; with params, in their words and with the types."""
-    fields = fields_of(predictors(problem.program)[path].signature)
+    """Return in words what a predictor reads, writes and may call; with params, in their words and with the types."""
+    predictor = predictors(problem.program)[path]
+    fields, tools = fields_of(predictor.signature), predictor.tools.values()
     said = params[path].field_descriptions if params is not None else {}
 
     def named(fields: Mapping[str, Field]) -> str:
@@ -299,13 +320,19 @@ def role(problem: Problem, path: str, params: Params | None = None) -> str:
             _field(one, said.get(name, one.desc), typed=params is not None) for name, one in fields.items()
         )
 
-    return f"`{path}` reads {named(fields.inputs) or 'nothing'} and writes {named(fields.outputs)}"
+    does = f"`{path}` reads {named(fields.inputs) or 'nothing'} and writes {named(fields.outputs)}"
+    return f"{does}; it may call {', '.join(_tool(tool, said) for tool in tools)}" if tools else does
 
 
 def _field(one: Field, desc: str, *, typed: bool) -> str:
     words = str(_short(type_words(one.schema))) if typed else _TEXT
     about = "; ".join(filter(None, [words if words != _TEXT else "", desc]))
     return f"{one.name} ({about})" if about else one.name
+
+
+def _tool(tool: AnyTool, said: Mapping[str, str]) -> str:
+    about = said.get(tool.name, tool.description)
+    return f"{tool.name}({', '.join(arguments_of(tool.spec))})" + (f" ({_short(about)})" if about else "")
 
 
 _TEXT = type_words({"type": "string"})

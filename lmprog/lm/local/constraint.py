@@ -1,7 +1,9 @@
 """JSON of a schema and nothing else: what a model may write next (llguidance)."""
 
+import json
 import logging
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +55,7 @@ class Constraints:
     def _matcher(self, schema: str) -> LLMatcher:
         for lenient in (False, True):
             settings = {"whitespace_pattern": SPACE, "lenient": lenient}
-            grammar = LLMatcher.grammar_from_json_schema(schema, overrides=settings)  # type: ignore[arg-type]
+            grammar = LLMatcher.grammar_from_json_schema(closed(schema), overrides=settings)  # type: ignore[arg-type]
             refused, words = LLMatcher.validate_grammar_with_warnings(grammar, self._tokenizer)
             if not refused:
                 if words:
@@ -65,3 +67,27 @@ class Constraints:
             f"replies cannot be made sure to be of the schema {schema}: {words[0]}. Give the fields plainer types, or the predictor "
             'the format "chat".'
         )
+
+
+def closed(schema: str) -> str:
+    """Return a schema whose objects have the members that it names and no others, unless it says what others there may be.
+
+    A model that may add members that nobody reads writes them until it is cut off.
+    """
+    return json.dumps(_closed(json.loads(schema)), ensure_ascii=False)
+
+
+def _closed(part: object) -> object:
+    if isinstance(part, list):
+        return [_closed(item) for item in cast("list[object]", part)]
+    if not isinstance(part, dict):
+        return part
+    said = cast("dict[str, object]", part)
+    made = {name: value if name in _DATA else _closed(value) for name, value in said.items()}
+    if said.get("type") == "object" and "properties" in said:
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+_DATA = {"enum", "const", "default", "examples"}
+"""Keywords of JSON schema whose values are no schemas."""

@@ -7,7 +7,13 @@
 
 Demos stand before the question in the same layout, each ended by the end token. It was trained on single lines,
 and on passages before the question: so lists come before the other inputs, their items joined by a space, an
-empty one as `none`, and line breaks become spaces. Measured on two-hop questions: 0.99 right in this layout,
+empty one as `none`, and line breaks become spaces. Tools, and the turns of a trajectory, stand as in the curriculum of
+steps with tools, behind the other inputs:
+
+    [[ tools ]] search(query) : finds a passage . finish(answer) : ends the task .
+    [[ trajectory ]] thought : I must find Ada . tool : search args : {"query": "Ada"} observation : Ada was born in Oslo .
+
+ Measured on two-hop questions: 0.99 right in this layout,
 0.85 with lists as JSON, 0.22 with the question first.
 """
 
@@ -16,10 +22,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any, cast
 
 from lmprog.formats import read, write_reply
 from lmprog.formats.conversation import Conversation, no_texts
 from lmprog.formats.layout import NO_INPUTS
+from lmprog.formats.tools import TRAJECTORY, Told, Turn
 from lmprog.request import Request
 
 _BREAK = re.compile(r"\s*[\n\r]\s*")
@@ -28,6 +36,8 @@ _NEXT = re.compile(r"\n\[\[ (\S+) \]\]")
 
 _Demo = tuple[Mapping[str, str], Mapping[str, str]]
 
+TOOLS = "tools"
+"""The field in which tools are told."""
 PLAIN_INPUT, PLAIN_OUTPUT = "text", "answer"
 """The fields of a conversation that has none, by names that the model was trained on."""
 
@@ -58,11 +68,12 @@ def prompt_of(request: Request) -> Prompt:
     asked = [message.text for message in request.messages if message.role == "user"]
     plain = not conversation.inputs and NO_INPUTS not in asked
     demos, inputs = _plain(request) if plain else (conversation.demos, conversation.inputs)
+    told = " ".join(map(_told, conversation.tools))
     outputs = (PLAIN_OUTPUT,) if plain else _outputs(request, conversation)
     return Prompt(
         head=f"[[ instruction ]] {one_line(conversation.instruction)}\n" if conversation.instruction.strip() else "",
-        demos=tuple(_inputs(asked) + _written(said) for asked, said in demos),
-        question=_inputs(inputs) + heading(outputs[0]),
+        demos=tuple(_inputs(asked, told) + _written(said) for asked, said in demos),
+        question=_inputs(inputs, told) + heading(outputs[0]),
         outputs=outputs,
         one_by_one=not plain and not conversation.turns[-1][1] and asked[-1] != NO_INPUTS,
         plain=plain,
@@ -107,13 +118,20 @@ def _outputs(request: Request, conversation: Conversation) -> tuple[str, ...]:
     return next((tuple(said) for _, said in reversed(conversation.demos)), (PLAIN_OUTPUT,))
 
 
-def _inputs(values: Mapping[str, str]) -> str:
-    """Return the lines of the inputs, lists first."""
+def _inputs(values: Mapping[str, str], told: str = "") -> str:
+    """Return the lines of the inputs, lists first; where tools are told, they and what was called stand last."""
     lists = {name: items for name, value in values.items() if (items := _items(value)) is not None}
-    lines = [f"{heading(name)} {' '.join(items) or 'none'}\n" for name, items in lists.items()]
-    return "".join(
-        [*lines, *(f"{heading(name)} {one_line(value)}\n" for name, value in values.items() if name not in lists)]
-    )
+    texts = {name: " ".join(items) or "none" for name, items in lists.items()}
+    texts |= {name: one_line(value) for name, value in values.items() if name not in lists}
+    if told:
+        called = {TRAJECTORY: texts.pop(TRAJECTORY)} if TRAJECTORY in texts else {}
+        texts = {**texts, TOOLS: told, **called}
+    return "".join(f"{heading(name)} {text}\n" for name, text in texts.items())
+
+
+def _told(tool: Told) -> str:
+    head, about = f"{tool.name}({', '.join(tool.arguments)})", one_line(tool.about).rstrip(" .")
+    return f"{head} : {about} ." if about else f"{head} ."
 
 
 def _written(values: Mapping[str, str]) -> str:
@@ -128,7 +146,17 @@ def _items(value: str) -> list[str] | None:
         items = json.loads(value)
     except (ValueError, RecursionError):
         return None
-    return [one_line(item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)) for item in items]
+    return [one_line(_item(item)) for item in items]
+
+
+def _item(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, dict) and item.keys() == Turn.model_fields.keys():  # pyright: ignore[reportUnknownMemberType]
+        turn = cast("dict[str, Any]", item)
+        called = f" tool : {turn['tool']} args : {json.dumps(turn['args'], ensure_ascii=False)}" if turn["tool"] else ""
+        return f"thought : {turn['thought']}{called} observation : {turn['observation']}"
+    return json.dumps(item, ensure_ascii=False)
 
 
 def one_line(text: str) -> str:

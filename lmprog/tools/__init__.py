@@ -1,0 +1,270 @@
+"""Tools: typed functions that an LM may ask to have called, and the signature of a step that asks."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, ParamSpec, TypeVar, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
+from pydantic_core import PydanticSerializationError, to_json
+
+from lmprog import scope
+from lmprog.errors import InputError, SignatureError
+from lmprog.formats.fields import dumps, type_words
+from lmprog.formats.json import Json
+from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL, Arguments
+from lmprog.formats.tools import Trajectory as Trajectory
+from lmprog.formats.tools import Turn as Turn
+from lmprog.request import ToolSpec
+from lmprog.signature import Field, OutputField, Signature, encode, fields_of, type_name
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+"""What every provider takes as the name of a tool."""
+_JSON = Json()
+_SHOWN_AT_MOST = 100
+
+
+class NextCall(Signature):
+    """Choose the next tool to call, and write its arguments."""
+
+    next_thought: str = OutputField()
+    next_tool_name: str = OutputField(desc="the name of one of the tools")
+    next_tool_args: Arguments = OutputField(desc="its arguments by name")
+
+
+class Tool(Generic[P, R_co]):
+    """A typed function, sync or async, that an LM may ask to have called: `lp.Tool(search)`, or `@lp.Tool` above it.
+
+    The LM is told its name, its description (the docstring) and its arguments: their types, defaults, and what
+    `Annotated[str, pydantic.Field(description="...")]` says of them. Arguments are checked by pydantic before each call. What
+    it returns becomes text: a str as it is, all else as JSON. Arguments that annotations do not tell may be given: as
+    `fields` of a signature, or as `schema`, the JSON schema of an object, by which the function checks them itself.
+    SignatureError where a function cannot be a tool. A tool is called as the function is: `search("x")`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[P, R_co],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        fields: Mapping[str, Field] | None = None,
+        schema: Mapping[str, object] | None = None,
+    ) -> None:
+        if not callable(cast("object", function)):
+            raise SignatureError(
+                f"{function!r} cannot be a tool: give a function, `def search(query: str) -> str: ...`."
+            )
+        self.function = function
+        self.name = checked_name(_name_of(function) if name is None else name)
+        self.description = inspect.cleandoc(_doc_of(function) if description is None else description)
+        """What the LM is told, where no params say something else."""
+        self.fields = _fields_of(self.name, function) if fields is None and schema is None else fields
+        """Its arguments by name; None where a schema alone tells them."""
+        self.parameters = dumps(_schema_of(self.name, self.fields) if self.fields is not None else dict(schema or {}))
+        """JSON schema of the arguments, as text."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name!r})"
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What an LM is told."""
+        return ToolSpec(self.name, self.description, self.parameters)
+
+    def checked(self, arguments: Mapping[str, object]) -> dict[str, Any]:
+        """Return JSON data as arguments of the declared types, or raise InputError naming each at fault.
+
+        As in replies in JSON, a number may stand for a text, and a text for what it says.
+        """
+        if self.fields is None:
+            return dict(arguments)
+        wrong = [f"there is no argument `{name}`" for name in arguments if name not in self.fields]
+        values: dict[str, Any] = {}
+        for name, field in self.fields.items():
+            if name not in arguments:
+                wrong += [f"`{name}` is missing"] * (field.default is ...)
+                continue
+            try:
+                values[name] = _JSON.value(field, dumps(arguments[name]))
+            except ValidationError as error:
+                shown = repr(arguments[name])[:_SHOWN_AT_MOST]
+                wrong.append(
+                    f"`{name}` should be {type_words(field.schema)}, but is {shown} ({error.errors()[0]['msg']})"
+                )
+        if wrong:
+            known = ", ".join(f"`{name}`" for name in self.fields) or "none"
+            raise InputError(f"the arguments of `{self.name}` do not fit: {'; '.join(wrong)}. Its arguments: {known}.")
+        return values
+
+    async def acall(self, arguments: Mapping[str, object]) -> str:
+        """Check arguments, call the function with them and return what it returned as text.
+
+        A sync function runs in a worker thread, in the scope of the caller. InputError where the arguments do not fit; what
+        the function raises is raised.
+        """
+        return self._text(await scope.called(self.function, **self.checked(arguments)))
+
+    def _users_parts(self) -> dict[str, object]:
+        return {"function": self.function}
+
+    def _text(self, returned: object) -> str:
+        if isinstance(returned, str):
+            return returned
+        if isinstance(returned, Signature):
+            kind = type(returned)
+            outputs = encode(kind, {name: getattr(returned, name) for name in fields_of(kind).outputs})
+            only = list(outputs.values())
+            return only[0] if len(only) == 1 and isinstance(only[0], str) else dumps(outputs)
+        try:
+            return to_json(returned).decode()
+        except PydanticSerializationError:
+            raise SignatureError(
+                f"the tool `{self.name}` returned a {type(returned).__name__}, which JSON cannot hold. Return a str, or a "
+                "value that pydantic can write: a number, a list, a dict, a dataclass, a model."
+            ) from None
+
+
+AnyTool = Tool[..., Any]
+ToolLike = AnyTool | Callable[..., object]
+"""A tool, or a function to make one of."""
+
+
+def as_tool(given: ToolLike) -> AnyTool:
+    """Return a tool as it is, and a function as a tool."""
+    return cast("AnyTool", given) if isinstance(given, Tool) else Tool(given)
+
+
+def tools_by_name(given: Sequence[ToolLike]) -> dict[str, AnyTool]:
+    """Return tools by name, functions made tools. SignatureError where two have one name."""
+    if isinstance(cast("object", given), (str, bytes)) or not isinstance(cast("object", given), Sequence):
+        raise SignatureError(f"tools={given!r}: write a list of functions, `tools=[search]`.")
+    found: dict[str, AnyTool] = {}
+    for tool in map(as_tool, given):
+        if tool.name in found:
+            raise SignatureError(
+                f'two tools are called `{tool.name}`. Give one of them another name: `lp.Tool({tool.name}, name="...")`.'
+            )
+        found[tool.name] = tool
+    return found
+
+
+def check_step(signature: type[Signature], tools: Mapping[str, AnyTool]) -> None:
+    """Raise SignatureError where a predictor of this signature cannot call these tools."""
+    fields = fields_of(signature)
+    if tuple(fields.outputs) != (THOUGHT, TOOL, ARGUMENTS):
+        raise SignatureError(
+            f"{signature.__name__} writes {list(fields.outputs)}, and a predictor with tools writes which tool to call next. "
+            f"Write `class {signature.__name__}(lp.NextCall):` with inputs alone, or `lp.ReAct({signature.__name__}, tools=...)`, "
+            "which calls tools until the outputs are known."
+        )
+    for name in tools:
+        if name in fields.inputs or name in fields.outputs:
+            raise SignatureError(
+                f"`{name}` is the name of a tool and of a field of {signature.__name__}. Rename one of them, such as "
+                f'`lp.Tool({name}, name="...")`.'
+            )
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a tool, or raise SignatureError where providers would refuse it."""
+    if not _NAME.fullmatch(name):
+        raise SignatureError(
+            f"a tool cannot be called {name!r}: a name has up to 64 letters of a to z, digits and underscores, and begins "
+            'with no digit. Write `lp.Tool(function, name="...")`.'
+        )
+    return name
+
+
+def _plain(function: Callable[..., object]) -> Any:
+    """Return the function inside a `functools.partial`."""
+    inner: object = getattr(function, "func", None)
+    return _plain(inner) if callable(inner) and not inspect.isroutine(function) else function
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    plain = _plain(function)
+    return str(getattr(plain, "__name__", type(plain).__name__))
+
+
+def _doc_of(function: Callable[..., object]) -> str:
+    return inspect.getdoc(_plain(function)) or ""
+
+
+def _fields_of(name: str, function: Callable[..., object]) -> dict[str, Field]:
+    try:
+        written = inspect.signature(function, eval_str=True)
+    except NameError as error:
+        raise SignatureError(
+            f"`{name}` cannot be a tool: {error}. The types of its parameters must be visible where it stands: import "
+            "them above it, outside `if TYPE_CHECKING:`."
+        ) from None
+    except (ValueError, TypeError, SyntaxError) as error:
+        raise SignatureError(
+            f"`{name}` cannot be a tool, because its parameters are not known ({error}). Write a function around it: "
+            f"`def {name}(query: str) -> str: return ...`."
+        ) from None
+    return {parameter.name: _field(name, parameter) for parameter in written.parameters.values()}
+
+
+_WHY_NOT = {
+    inspect.Parameter.VAR_POSITIONAL: "takes any number of values, `*{0}`, which have no names",
+    inspect.Parameter.VAR_KEYWORD: "takes any names, `**{0}`, so that nobody knows which",
+    inspect.Parameter.POSITIONAL_ONLY: "takes `{0}` by position alone, and an LM gives arguments by name",
+}
+
+
+def _field(tool: str, parameter: inspect.Parameter) -> Field:
+    name, annotation = parameter.name, parameter.annotation
+    if parameter.kind in _WHY_NOT:
+        raise SignatureError(
+            f"`{tool}` cannot be a tool: it {_WHY_NOT[parameter.kind].format(name)}. Write a function around it that names "
+            f"each argument with its type, or give its JSON schema: `lp.Tool({tool}, schema=...)`."
+        )
+    if annotation is parameter.empty:
+        bound = " To make a tool of a method, give the bound one: `lp.Tool(self.search)`." * (name in ("self", "cls"))
+        raise SignatureError(
+            f"`{tool}` cannot be a tool: its parameter `{name}` has no type. Write `{name}: str`, or the type that it has.{bound}"
+        )
+    try:
+        adapter = TypeAdapter[Any](annotation)
+        schema = adapter.json_schema()
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema, PydanticUserError) as error:
+        raise SignatureError(
+            f"`{tool}` cannot be a tool: its parameter `{name}` is of the type {type_name(annotation)}, which has no form in "
+            f"JSON ({str(error).splitlines()[0]}). Use a pydantic model, or a built-in type."
+        ) from None
+    default = ... if parameter.default is parameter.empty else parameter.default
+    said = {key: value for key, value in schema.items() if key not in ("description", "title", "default")}
+    desc = str(schema.get("description", ""))
+    return Field(name, "input", annotation, desc, default, adapter, said, schema.get("type") == "string", exact=False)
+
+
+def _schema_of(tool: str, fields: Mapping[str, Field]) -> dict[str, Any]:
+    named, shared = TypeAdapter.json_schemas([(name, "validation", field.adapter) for name, field in fields.items()])
+    properties: dict[str, dict[str, Any]] = {}
+    for name, field in fields.items():
+        said = {key: value for key, value in named[name, "validation"].items() if key not in ("description", "default")}
+        said |= {"description": field.desc} if field.desc else {}
+        properties[name] = {**said, **_default(field)}
+    required = [name for name, field in fields.items() if field.default is ...]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **shared}
+
+
+def _default(field: Field) -> dict[str, Any]:
+    """Return the default of an argument as JSON data, where it has one that JSON can hold."""
+    if field.default is ...:
+        return {}
+    try:
+        return {"default": json.loads(field.adapter.dump_json(field.default, warnings=False))}
+    except (PydanticSerializationError, ValueError):
+        return {}

@@ -1,0 +1,4 @@
+"""What a check returns."""
+
+Fault = str | None
+"""What breaks the instruction, in words that follow "the reply:"; None where it is followed."""
