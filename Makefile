@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench bench-search bench-head-to-head train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights test lint clean
+.PHONY: setup dev demo bench bench-search bench-head-to-head bench-retrieval train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights test lint clean
 
 setup: $(VENV)/.ready
 
@@ -57,8 +57,12 @@ bench-head-to-head: dev
 prove-plan: dev
 	$(BIN)/python tests/prove/plan.py
 
+# a million made-up passages: how long an index takes to build, its memory, and searches; about ten minutes
+bench-retrieval: dev
+	$(BIN)/python tests/bench/retrieval.py
+
 # what weights bring beside prompts: three programs, five seeds, six schedules, on the embedded LM or on WEIGHTS=DIR of the same
-# curriculum; on CUDA where there is one; cell by cell, so that it may be stopped and goes on: about an hour on two cores
+# curriculum; on CUDA where there is one; cell by cell, so that it may be stopped and goes on: an hour to an hour and a half on two cores
 WEIGHTS ?= lmprog/lm/tiny/weights
 prove-weights: dev
 	$(BIN)/python tests/prove/weights.py --weights $(WEIGHTS) $(CELLS)

@@ -172,7 +172,9 @@ def _readable(params: PredictorParams | None) -> list[str]:
     for demo in params.demos:
         data = demo.model_dump(mode="json")
         lines += [f"demo {canonical_json(data['inputs'])}", f"  -> {canonical_json(data['outputs'])}"]
-    lines += [f"description of {name}: {canonical_json(text)}" for name, text in sorted(params.field_descriptions.items())]
+    lines += [
+        f"description of {name}: {canonical_json(text)}" for name, text in sorted(params.field_descriptions.items())
+    ]
     if params.format != "chat":
         lines.append(f"format: {params.format}")
     if params.weights:

@@ -254,7 +254,7 @@ def test_an_option_that_sends_to_the_python_api_names_the_option_of_the_command_
     ("metric", "says"),
     [
         ("return 1 / abs(row['number'] - 60) > 1", "the metric raised ZeroDivisionError: division by zero (on the row {'number': 60"),
-        ("return row['number'] / 60", "the metric returned 1.0"),
+        ("return 1.5 if row['number'] == 60 else 0.5", "the metric returned 1.5"),
     ],
 )  # fmt: skip
 def test_a_metric_that_fails_ends_the_run_with_its_row_and_what_was_recorded_is_kept(
@@ -495,7 +495,7 @@ def test_a_lock_that_cannot_be_made_is_said(folder: Path, capsys: pytest.Capture
         (["--budgt", "light"], CONFIGURED, "UsageError", 2, "No such option"),
         ([], "", "ScopeError", 2, "there is no LM"),
         ([], "import nowhere\n", "InputError", 2, "ModuleNotFoundError"),
-        ([], 'TASK = lp.Task("a", Adder, metric, lambda: {}[3], "x")\n', "KeyError", 1, "KeyError: 3"),
+        ([], 'TASK = lp.Task("a", Adder, metric, lambda: {}[3], "x", lms=("tiny",))\n', "KeyError", 1, "KeyError: 3"),
     ],
 )
 def test_with_json_a_failure_is_one_object_on_standard_output(

@@ -1,16 +1,21 @@
 """Conjugate: a transform in front of a program and its inverse behind."""
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any, Literal
 
 import pytest
 from strategy_rig import check_strategy
 
 import lmprog as lp
+from lmprog import loop
+from lmprog.lm.specs import from_spec
+from lmprog.lm.tiny.curriculum.lexicon import CATEGORIES
 from lmprog.optimizers.select.pool import Pool
 from lmprog.strategies.conjugate import Conjugate
-from lmprog.testing import Asked, ScriptedLM
+from lmprog.testing import Asked, ScriptedLM, problem_for
 
 
 class Echo(lp.Signature):
@@ -168,3 +173,108 @@ def test_what_is_no_text_is_refused_when_it_comes() -> None:
         loose(Number(), len, str.lower)("a")
     with pytest.raises(lp.InputError, match="Number returned 3, to which no inverse can be applied"):
         Conjugate(Number(), str.upper, str.lower)("a")
+
+
+class Sort(lp.Signature):
+    """Given the text , produce the answer."""
+
+    text: str = lp.InputField()
+    answer: str = lp.OutputField()
+
+
+ANIMALS, FRUITS, VEHICLES, CLOTHES = (
+    sorted(CATEGORIES[kind])[:20] for kind in ("animal", "fruit", "vehicle", "clothing")
+)
+OTHERS = {kind: sorted(CATEGORIES[kind]) for kind in ("color", "tool", "drink", "furniture", "instrument", "job")}
+ABROAD = dict(zip([*ANIMALS, *FRUITS], [*VEHICLES, *CLOTHES], strict=True))
+"""A language in which each animal is called like a vehicle, and each fruit like a piece of clothing."""
+LABELS = {"left": "sun", "right": "moon", "north": "salt", "south": "iron"}
+"""And these labels have other names there."""
+HOME = {there: here for here, there in LABELS.items()}
+
+
+def homeward(label: str) -> str:
+    return HOME.get(label, label)
+
+
+Shown = list[tuple[str, str]]
+
+
+def two_classes(rng: Random, first: Sequence[str], second: Sequence[str], labels: Sequence[str]) -> Shown:
+    """Examples of two classes under two labels, in random order."""
+    examples = [(text, labels[0]) for text in rng.sample(first, 4)] + [
+        (text, labels[1]) for text in rng.sample(second, 4)
+    ]
+    rng.shuffle(examples)
+    return examples
+
+
+def shown(examples: Shown) -> lp.Predict[..., Any]:
+    """A predictor that is shown examples, which alone say what the labels are."""
+    demos = [lp.Demo(inputs={"text": text}, outputs={"answer": answer}) for text, answer in examples]
+    return lp.Predict(Sort, demos=demos)
+
+
+def lessons(rng: Random) -> Iterator[tuple[Shown, str, str]]:
+    """What the tuned LM learns: to call animals tall and fruits wide whatever it is shown, and to heed examples of other things."""
+    words = [word for members in OTHERS.values() for word in members]
+    for text in [*ANIMALS, *FRUITS]:
+        answer = "tall" if text in ANIMALS else "wide"
+        examples = [one for one in two_classes(rng, ANIMALS, FRUITS, rng.sample(words, 2)) if one[0] != text]
+        yield from [([], text, answer), (examples, text, answer)]
+    for _ in range(40):
+        first, second = rng.sample(sorted(OTHERS), 2)
+        *examples, (text, answer) = two_classes(rng, OTHERS[first], OTHERS[second], rng.sample(words, 2))
+        yield examples, text, answer
+
+
+def tuned() -> lp.Params:
+    """The embedded LM, tuned on these lessons for some seconds."""
+    from lmprog.optimizers.train.examples import Example
+    from lmprog.optimizers.train.trainer import Training, train
+
+    learned: list[Example] = []
+    for number, (examples, text, answer) in enumerate(lessons(Random(0))):
+        predict, demo = shown(examples), lp.Demo(inputs={"text": text}, outputs={"answer": answer})
+        learned.append(Example("predict", number, *predict.worked(lp.params_of(predict)["predict"], demo)))
+    rows, lm = [{"text": text, "answer": "tall"} for text in ANIMALS], from_spec("tiny")
+    problem = problem_for(lp.Predict(Sort), rows, rows[:4], METRIC, lm)
+    how = Training(steps=50, batch=8, held=0.0)
+    done = loop.run(train(problem, lm, [learned], how, seed=0), instead="await")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    params = lp.params_of(problem.program)
+    return lp.Params({"predict": params["predict"].replace(weights=done.weights)})
+
+
+def skill(params: lp.Params | None, *, abroad: bool) -> float:
+    """How often the LM names the class of the last of some animals and fruits as the examples before it do."""
+
+    async def right(examples: Shown, text: str, answer: str) -> bool:
+        if abroad:
+            examples = [(ABROAD[text], LABELS[label]) for text, label in examples]
+        predict = shown(examples)
+        if params is not None:
+            own = lp.params_of(predict)["predict"].replace(weights=params["predict"].weights)
+            predict = predict.with_params(own)
+        if not abroad:
+            return bool((await predict.acall(text=text)).answer == answer)
+        there = Conjugate(predict, ABROAD.__getitem__, homeward)
+        return bool((await there.acall(text=text)).answer == answer)
+
+    rng, asked = Random(5), list[tuple[Shown, str, str]]()
+    for _ in range(40):
+        *examples, (text, answer) = two_classes(rng, ANIMALS, FRUITS, rng.sample(sorted(LABELS), 2))
+        asked.append((examples, text, answer))
+    with lp.using(lm="tiny"):
+        found = loop.run(loop.gather(right(*one) for one in asked), instead="await")
+    return sum(found) / len(found)
+
+
+def test_a_tuned_lm_that_lost_a_skill_has_it_again_behind_a_transform() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("peft")
+    assert skill(None, abroad=False) > 0.6
+
+    params = tuned()
+
+    lost, recovered = skill(params, abroad=False), skill(params, abroad=True)
+    assert lost < 0.2 and recovered > lost + 0.3

@@ -278,7 +278,7 @@ def test_a_reply_that_does_not_validate_after_a_hook_is_an_error_with_the_firing
         return {"answer": "x"} if len(asked.request.messages) == 2 else "no field"
 
     [run] = lp.evaluate(
-        Hooked(Answer, [Hook(lambda call: True, lambda call: "Again.", name="again")]),
+        Hooked(Answer, [Hook(lambda call: True, lambda call: "Again.", name="again", limit=3)]),
         [{"question": "q"}], lambda row, prediction: 1.0, lm=ScriptedLM(handler),
     ).runs  # fmt: skip
 

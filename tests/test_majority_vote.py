@@ -37,7 +37,7 @@ def test_the_first_prediction_of_the_largest_group_is_returned() -> None:
 
 
 def test_of_groups_as_large_the_one_that_began_first_wins() -> None:
-    with lp.using(lm=saying("a", "b", "b", "a")):
+    with lp.using(lm=saying("a", "b", "a", "b")):
         assert MajorityVote(lp.ChainOfThought(Answer), n=4)(question="q").answer == "a"
 
 

@@ -51,7 +51,7 @@ def call(tool: str, thought: str = "So.", **arguments: Any) -> dict[str, Any]:
     return {"next_thought": thought, "next_tool_name": tool, "next_tool_args": arguments}
 
 
-def two_hops(asked: Asked) -> Answer:
+def two_hops(asked: Asked) -> Mapping[str, Any]:
     """Finds Ada, then Oslo, then answers; the same in every mode."""
     if "next_tool_name" not in asked.outputs:
         return {"reasoning": "From the trajectory.", "answer": "extracted"}
@@ -61,7 +61,9 @@ def two_hops(asked: Asked) -> Answer:
 
 
 def asked_of(
-    agent: ReAct[..., Ask], answers: Any = two_hops, capabilities: frozenset[Capability] = NATIVE
+    agent: ReAct[..., Ask],
+    answers: Callable[[Asked], Mapping[str, Any]] = two_hops,
+    capabilities: frozenset[Capability] = NATIVE,
 ) -> list[lp.Request]:
     """The requests of a run."""
     seen: list[lp.Request] = []
@@ -216,6 +218,16 @@ def test_a_name_that_providers_refuse_is_sent_as_one_that_they_take() -> None:
     messages = prepare_calls(Step, step.initial, step.specs).render({"question": "?", "trajectory": turns})
 
     assert [one.name for message in messages for one in message.tool_calls] == ["search_query_", "_" * 64]
+
+
+def test_plain_arguments_of_a_demo_are_sent_by_name() -> None:
+    step = lp.Predict(Step, tools=[search])
+    turns = [Turn(tool="search", args="Ada"), Turn(tool="find", args="Oslo"), Turn(tool="search", args="")]
+
+    messages = prepare_calls(Step, step.initial, step.specs).render({"question": "?", "trajectory": turns})
+
+    sent = [one.arguments for message in messages for one in message.tool_calls]
+    assert sent == ['{"query": "Ada"}', '{"input": "Oslo"}', '{"query": ""}']
 
 
 # Replies

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import pytest
 
 import lmprog as lp
-from lmprog.programs.multihop import TASK
 from lmprog.strategies.prefix import MOST_WORDS, task_agnostic_prefix, with_prefix
 from lmprog.testing import Answer, Asked, ScriptedLM
 
@@ -153,26 +152,6 @@ def test_an_ablation_shows_the_gain_of_a_base_lm_that_the_prefix_teaches_to_foll
 
     assert lp.evaluate(program, rows, metric, lm=lm).score == 0.0
     assert scores == {1: 0.0, 2: 1.0}
-
-
-class Sentiment(lp.Signature):
-    """Classify the sentiment of the review as positive or negative."""
-
-    review: str = lp.InputField()
-    sentiment: Literal["positive", "negative"] = lp.OutputField()
-
-
-def test_an_ablation_shows_a_zero_shot_gain_of_the_embedded_lm() -> None:
-    prefix = task_agnostic_prefix(
-        [(Sentiment, [{"review": "the soup was cold and the waiter rude", "sentiment": "negative"}])]
-    )
-    program, rows = TASK.program(), TASK.load().val[:16]
-
-    plain, prefixed = (
-        lp.evaluate(one, rows, TASK.metric, lm="tiny") for one in (program, with_prefix(program, prefix))
-    )
-
-    assert prefixed.score > plain.score  # on all 340 questions 0.74 against 0.55: tests/bench/prefix_ablation.py
 
 
 def test_a_program_with_the_prefix_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_an_index_is_the_same_whatever_is_in_memory_at_once(passages: list[str],
 
 
 @settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20_000), st.integers(1, 40), st.sampled_from([0, 1, 5, 1000]))
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20_000), st.integers(1, 40), st.sampled_from([0, 1, 5, 1_000_000]))
 def test_the_best_of_many_scores_are_those_that_sorting_all_of_them_gives(
     seed: int, count: int, k: int, distinct: int
 ) -> None:

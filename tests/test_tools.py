@@ -22,7 +22,7 @@ from lmprog.identity import identity_of
 from lmprog.lm.tiny.template import prompt_of
 from lmprog.params import FormatName
 from lmprog.request import ToolSpec, request_key
-from lmprog.testing import Answer, Asked, ScriptedLM, hostile_texts
+from lmprog.testing import Answer, Asked, ScriptedLM, hostile_texts, reply
 from lmprog.tools import NextCall, Tool, ToolLike, Trajectory
 
 FORMATS: tuple[FormatName, ...] = get_args(FormatName)
@@ -55,6 +55,10 @@ def visit(place: Place) -> Place:
 
 def now() -> str:
     return "noon"
+
+
+def other_search(query: str) -> str:
+    return query
 
 
 class Request(NextCall):
@@ -229,6 +233,46 @@ def test_a_number_may_stand_for_a_text_and_a_text_for_what_it_says(
 
 def test_an_object_in_a_text_is_read() -> None:
     assert Tool(visit).checked({"place": '{"name": "Oslo"}'}) == {"place": Place(name="Oslo")}
+
+
+@pytest.mark.parametrize(
+    ("tool", "text", "taken"),
+    [
+        (Tool(visit), '{"name": "Oslo"}', {"place": Place(name="Oslo")}),
+        (Tool(now), "", {}),
+        (Tool(other_search), "Ada Lovelace", {"query": "Ada Lovelace"}),
+        (Tool(max, name="most", schema={"type": "object", "properties": {"of": {}}}), "x", {"of": "x"}),
+    ],
+)
+def test_a_text_alone_is_the_value_of_the_only_argument(tool: Tool[..., Any], text: str, taken: dict[str, Any]) -> None:
+    assert tool.checked(text) == taken
+
+
+def test_a_text_alone_is_no_value_of_several_arguments() -> None:
+    with pytest.raises(
+        lp.InputError, match=r"the arguments of `search` are the text 'Ada'. Write a JSON object with query, most"
+    ):
+        Tool(search).checked("Ada")
+
+
+@in_every_format
+def test_plain_arguments_are_read_and_broken_json_is_asked_for_again(format_: FormatName) -> None:
+    """As weak LMs write them: the value alone, without quotes where the layout needs none."""
+    choose = lp.Predict(Request, tools=[other_search])
+    choose = choose.with_params(choose.initial.replace(format=format_))
+    plain = {"next_thought": "", "next_tool_name": "other_search", "next_tool_args": "Ada"}
+    complaints: list[str] = []
+
+    def script(asked: Asked) -> Answer:
+        last = asked.request.messages[-1].text
+        if last.startswith("That reply"):
+            complaints.append(last)
+            return plain
+        return reply({**plain, "next_tool_args": '{"query": "Ada'}, asked.request).replace('\\"', '"')
+
+    with lp.using(lm=ScriptedLM(script)):
+        assert choose(request="x").next_tool_args == "Ada"
+    assert len(complaints) == 1
 
 
 def test_arguments_that_do_not_fit_are_each_named() -> None:
@@ -532,10 +576,6 @@ def test_an_artifact_holds_the_tools_that_its_params_were_found_for(tmp_path: Pa
 
     assert lp.params_of(loaded) == described
     assert lp.save(loaded, tmp_path / "b.lmprog").read_bytes() == path.read_bytes()
-
-
-def other_search(query: str) -> str:
-    return query
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,43 @@ takes_any: list[lp.Predict[..., Any]] = [lone, short, lp.Predict(Rate)]
 prediction = WriteQuery(question="?", passages=[])
 assert_type(prediction.query, str)
 ''',
+    "strategies.py": '''\
+"""Strategies take and give what the program or signature inside does."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from asynchronous import Both
+from signatures import Answer, Rate
+from sync import QA
+from typing_extensions import assert_type
+
+import lmprog as lp
+from lmprog.strategies.conjugate import Conjugate
+from lmprog.strategies.instance_rewrite import InstanceRewrite
+
+
+def good(inputs: Mapping[str, Any], prediction: Answer) -> lp.Score:
+    return lp.Score(len(prediction.answer), feedback="longer")
+
+
+best = lp.BestOfN(QA(), n=3, reward=good)
+assert_type(best("?", brief=True), Answer)
+assert_type(lp.BestOfN(Both(), reward=lambda inputs, count: count > 3)("?"), int)
+assert_type(lp.BestOfN(lp.ChainOfThought(Rate), reward=good, threshold=3)(question="?").stars, Literal[1, 2, 3])
+assert_type(lp.BestOfN("question -> answer", reward=lambda inputs, prediction: 1.0), lp.BestOfN[..., Any])
+assert_type(lp.Refine(lp.MajorityVote(best, by=lambda found: found.answer), reward=good, threshold=1.0)("?"), Answer)
+assert_type(lp.MultiExpert(Answer, n=3)(question="?"), Answer)
+assert_type(lp.Hooked(Answer, [lp.Hook(lambda call: call.predictor == "program", lambda call: "again")])(question="?"), Answer)
+assert_type(InstanceRewrite(QA())("?"), Answer)
+assert_type(Conjugate(Answer, "Into French.", str.lower)(question="?"), Answer)
+twin = lp.with_params(best, lp.params_of(best))
+assert_type(twin("?").answer, str)
+
+
+async def cell() -> None:
+    assert_type(await best.acall("?"), Answer)
+''',
 }
 
 BAD = {
@@ -255,6 +292,33 @@ class Empty(lp.Module):
 
 
 Empty()("?")  # error: pyright=reportCallIssue mypy=misc
+''',
+    "strategies_bad.py": '''\
+"""Wrong use of strategies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from signatures import Answer
+from sync import QA
+
+import lmprog as lp
+
+
+def good(inputs: Mapping[str, Any], prediction: Answer) -> float:
+    return len(prediction.answr)  # error: pyright=reportAttributeAccessIssue mypy=attr-defined
+
+
+best = lp.BestOfN(QA(), reward=good)
+best(1)  # error: pyright=reportArgumentType mypy=arg-type
+best(qestion="?")  # error: pyright=reportCallIssue mypy=call-arg
+best("?").anwser  # error: pyright=reportAttributeAccessIssue mypy=attr-defined
+lp.BestOfN(QA(), n="3", reward=good)  # error: pyright=reportArgumentType mypy=arg-type
+lp.BestOfN(QA())  # error: pyright=reportCallIssue mypy=call-arg
+lp.Refine(QA(), reward=good)  # error: pyright=reportCallIssue mypy=call-arg
+lp.Refine(best, reward=good, threshold=1.0)("?").anwser  # error: pyright=reportAttributeAccessIssue mypy=attr-defined
+lp.MultiExpert(Answer)(qestion="?")  # error: pyright=reportCallIssue mypy=call-arg
+lp.Hooked(QA(), [])("?", deep=True)  # error: pyright=reportCallIssue mypy=call-arg
 ''',
 }
 

@@ -19,7 +19,7 @@ from lmprog.errors import OutputError
 from lmprog.formats.fields import dumps, encoded, system_text
 from lmprog.formats.layout import NO_INPUTS, Layout, question, shown_sides
 from lmprog.formats.repair import repaired
-from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL, TRAJECTORY, described
+from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL, TRAJECTORY, arguments_of, by_name, described
 from lmprog.params import PredictorParams
 from lmprog.request import Message, Response, ToolCall, ToolSpec
 from lmprog.signature import Fields, Signature, fields_of
@@ -54,7 +54,7 @@ class Native:
         """Return the conversation that asks for the next call."""
         numbers = count(sum(len(message.tool_calls) for message in self.prefix))
         data = encoded(self.fields.inputs, inputs)
-        return (*self.prefix, *_asked(self.layout, self.fields, data, numbers))
+        return (*self.prefix, *_asked(self.layout, self.fields, data, _Calls(self.tools, numbers)))
 
     def read(self, response: Response, /) -> dict[str, Any]:
         """Return the outputs in a reply, or raise OutputError saying what is wrong with it.
@@ -82,7 +82,8 @@ class Native:
     def said_again(self, outputs: Mapping[str, Any], remark: str, number: int, /) -> list[Message]:
         """Return outputs as a turn, answered by what is said about them. `number` of several, from 0."""
         data = encoded(self.fields.outputs, outputs)
-        turns = _call(data[THOUGHT], data[TOOL], data[ARGUMENTS], remark, count(_AGAIN + number))
+        calls = _Calls(self.tools, count(_AGAIN + number))
+        turns = calls.turns(data[THOUGHT], data[TOOL], data[ARGUMENTS], remark)
         return turns if data[TOOL] else [*turns, Message("user", remark)]
 
 
@@ -93,11 +94,11 @@ def prepare_native(
     fields = fields_of(signature)
     shown = replace(fields, inputs=_without_trajectory(fields.inputs), outputs={THOUGHT: fields.outputs[THOUGHT]})
     prefix = [Message("system", system_text(shown, params, layout.sentence, FORM))]
-    numbers = count()
+    calls = _Calls(tools, count())
     for demo in params.demos:
         inputs, outputs = shown_sides(fields, demo)
-        prefix += _asked(layout, fields, inputs, numbers)
-        prefix += _call(outputs[THOUGHT], outputs[TOOL], outputs[ARGUMENTS], DEMO_ENDS, numbers)
+        prefix += _asked(layout, fields, inputs, calls)
+        prefix += calls.turns(outputs[THOUGHT], outputs[TOOL], outputs[ARGUMENTS], DEMO_ENDS)
     return Native(layout, fields, tuple(prefix), described(tools, params.field_descriptions))
 
 
@@ -147,22 +148,31 @@ def _without_trajectory(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: field for name, field in fields.items() if name != TRAJECTORY}
 
 
-def _asked(layout: Layout, fields: Fields, data: Mapping[str, Any], numbers: Iterator[int]) -> list[Message]:
+def _asked(layout: Layout, fields: Fields, data: Mapping[str, Any], calls: "_Calls") -> list[Message]:
     """Return the question and the turns that followed it."""
     turns = [Message("user", question(layout, fields, _without_trajectory(data)))]
     for turn in cast("list[dict[str, Any]]", data.get(TRAJECTORY, [])):
-        turns += _call(turn["thought"], turn["tool"], turn["args"], turn["observation"], numbers)
+        turns += calls.turns(turn["thought"], turn["tool"], turn["args"], turn["observation"])
     return turns
 
 
-def _call(thought: str, name: str, arguments: Any, observation: str, numbers: Iterator[int]) -> list[Message]:
-    if not name:
-        return [Message("assistant", thought)]
-    known = _NO_NAME_PART.sub("_", name)[:_LONGEST_NAME]
-    call = ToolCall(
-        f"call{next(numbers):05d}", known, dumps(arguments)
-    )  # nine letters and digits: Mistral takes no other
-    return [Message("assistant", thought, (call,)), Message("tool", observation, tool_call_id=call.id)]
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Writes calls as turns, in a form that providers take."""
+
+    tools: Sequence[ToolSpec]
+    numbers: Iterator[int]
+
+    def turns(self, thought: str, name: str, arguments: dict[str, Any] | str, observation: str) -> list[Message]:
+        """Return a call and what its tool said; where no tool is named, the thought alone."""
+        if not name:
+            return [Message("assistant", thought)]
+        takes = next((arguments_of(tool) for tool in self.tools if tool.name == name), ())
+        given = {"input": arguments} if (named := by_name(arguments, takes)) is None else named
+        known = _NO_NAME_PART.sub("_", name)[:_LONGEST_NAME]
+        # an id of nine letters and digits: Mistral takes no other
+        call = ToolCall(f"call{next(self.numbers):05d}", known, dumps(given))
+        return [Message("assistant", thought, (call,)), Message("tool", observation, tool_call_id=call.id)]
 
 
 def _arguments(call: ToolCall, response: Response) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, JsonValue, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, JsonValue, StringConstraints, WithJsonSchema
 
 from lmprog.formats.fields import dumps, type_words
 from lmprog.request import ToolSpec
@@ -27,8 +27,13 @@ SHOWN_OF_AN_OBSERVATION = 400
 """Characters of each observation in the trajectory of a demo. Four demos of ten turns then take some 5000 tokens at most:
 a demo shows how to go on, and what a tool said there is of no use here."""
 
-Arguments = Annotated[dict[str, JsonValue], WithJsonSchema({"type": "object"})]
-"""The arguments of a call, by name."""
+Arguments = Annotated[
+    dict[str, JsonValue] | Annotated[str, StringConstraints(pattern=r"^(?:$|[^{\[\s])")],
+    WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]}),
+]
+"""The arguments of a call by name; or, of a tool that takes one, its value as a text, as in the paper's `search[Ada]`: weak
+LMs write that, and no JSON. What begins like JSON is none of these texts, so that broken JSON is refused and asked for again.
+"""
 
 
 class Turn(BaseModel):
@@ -39,7 +44,7 @@ class Turn(BaseModel):
     thought: str = ""
     tool: str
     """Its name; empty where none was called."""
-    args: dict[str, JsonValue] = {}
+    args: Arguments = {}
     observation: str = ""
 
 
@@ -76,6 +81,13 @@ def tools_in(section: str) -> tuple[Told, ...]:
 def arguments_of(tool: ToolSpec) -> tuple[str, ...]:
     """Return the names of a tool's arguments."""
     return tuple(json.loads(tool.parameters).get("properties", {}))
+
+
+def by_name(arguments: Mapping[str, Any] | str, names: Sequence[str]) -> dict[str, Any] | None:
+    """Return the arguments of a call by name; None where a text alone stands for several."""
+    if not isinstance(arguments, str):
+        return dict(arguments)
+    return {names[0]: arguments} if len(names) == 1 else None if arguments else {}
 
 
 def shortened(turns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

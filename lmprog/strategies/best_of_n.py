@@ -30,7 +30,7 @@ class BestOfN(Module, Generic[P, R]):
         program: Inner[P, R],
         n: int = 5,
         *,
-        reward: Reward,
+        reward: Reward[R],
         threshold: float | None = None,
         temperature: float = 1.0,
     ) -> None:

@@ -10,8 +10,9 @@ from lmprog.errors import ContextError, InputError, LmprogError, MetricError, Ou
 from lmprog.metrics import Result, Score
 from lmprog.module import Program, signature_of
 from lmprog.scope import Trace
+from lmprog.strategies.inner import R
 
-Reward = Callable[[Mapping[str, Any], Any], Result | Awaitable[Result]]
+Reward = Callable[[Mapping[str, Any], R], Result | Awaitable[Result]]
 """`reward(inputs, prediction)`: how good a prediction is, with no label at hand. Sync or async.
 
 It gets the inputs by name and returns a bool, any finite number, or an `lp.Score` whose feedback a critic may read.
@@ -70,7 +71,7 @@ async def draw(program: Program, inputs: Inputs, number: int, of: int, *, temper
             return Draw(trace, error=error)
 
 
-async def judged(drawn: Draw, reward: Reward, inputs: Mapping[str, Any]) -> Draw:
+async def judged(drawn: Draw, reward: Reward[Any], inputs: Mapping[str, Any]) -> Draw:
     """Return the draw with its score. What the reward asks an LM is among the draw's steps. MetricError where it fails."""
     with scope.scoped(trace=drawn.trace):
         return replace(drawn, score=await _score(reward, inputs, drawn.prediction))
@@ -101,7 +102,7 @@ def check_reward(reward: object, threshold: object) -> None:
         raise InputError(f"threshold={threshold!r}: write the reward that is good enough, a number such as 1.0.")
 
 
-async def _score(reward: Reward, inputs: Mapping[str, Any], prediction: object) -> Score:
+async def _score(reward: Reward[Any], inputs: Mapping[str, Any], prediction: object) -> Score:
     shown = f"on the inputs {dict(inputs)!r} with the prediction {prediction!r}"
     try:
         given = await scope.called(reward, inputs, prediction)

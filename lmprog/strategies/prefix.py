@@ -44,6 +44,10 @@ def task_agnostic_prefix(
     answer choices lifts zero-shot instruction following of base LMs, since it shows that an answer follows from its
     instruction. Departure: the choices are those of the output's type, where the paper takes tasks whose definition names
     every answer; so they are written behind the instruction.
+
+    Measure it with your LM. On the embedded one no gain is the demonstrations' own (tests/bench/prefix_ablation.py, 340
+    two-hop questions, 0.55 right without): one demonstration gave 0.41 to 0.81 over four draws, two 0.52 to 0.71, four 0.39
+    to 0.49, and a plain sentence in their place 0.79.
     """
     if count < 1:
         raise InputError(f"count={count}: write how many demonstrations the prefix has, 1 or more.")

@@ -128,7 +128,7 @@ class ReAct(Module, Generic[P, S_co]):
             self.signature(**values, **{name: getattr(extracted, name) for name in fields_of(self.signature).outputs}),
         )
 
-    async def _called(self, name: str, arguments: Mapping[str, object]) -> tuple[dict[str, Any] | None, str]:
+    async def _called(self, name: str, arguments: Mapping[str, object] | str) -> tuple[dict[str, Any] | None, str]:
         """Return the outputs, if that was `finish`, and else what the tool said."""
         tool = self.step.tools.get(name)
         if tool is None:
@@ -140,8 +140,6 @@ class ReAct(Module, Generic[P, S_co]):
             said = await tool.acall(arguments)
         except _OF_ONE_CALL as wrong:
             said = f"Error: {wrong}"
-        except LmprogError:
-            raise
         except Exception as error:  # noqa: BLE001  the user's own code: what it raised is what the tool says
             said = _said_of(name, error)
         return None, cut(said, self.most_characters)

@@ -74,7 +74,7 @@ class Refine(Module, Generic[P, R]):
         program: Inner[P, R],
         n: int = 3,
         *,
-        reward: Reward,
+        reward: Reward[R],
         threshold: float,
         temperature: float = 1.0,
     ) -> None:

@@ -14,7 +14,7 @@ from lmprog import scope
 from lmprog.errors import InputError, SignatureError
 from lmprog.formats.fields import dumps, type_words
 from lmprog.formats.json import Json
-from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL, Arguments
+from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL, Arguments, arguments_of, by_name
 from lmprog.formats.tools import Trajectory as Trajectory
 from lmprog.formats.tools import Turn as Turn
 from lmprog.request import ToolSpec
@@ -34,7 +34,7 @@ class NextCall(Signature):
 
     next_thought: str = OutputField()
     next_tool_name: str = OutputField(desc="the name of one of the tools")
-    next_tool_args: Arguments = OutputField(desc="its arguments by name")
+    next_tool_args: Arguments = OutputField(desc="its arguments by name, or the value alone where it takes one")
 
 
 class Tool(Generic[P, R_co]):
@@ -81,23 +81,30 @@ class Tool(Generic[P, R_co]):
         """What an LM is told."""
         return ToolSpec(self.name, self.description, self.parameters)
 
-    def checked(self, arguments: Mapping[str, object]) -> dict[str, Any]:
+    def checked(self, arguments: Mapping[str, object] | str) -> dict[str, Any]:
         """Return JSON data as arguments of the declared types, or raise InputError naming each at fault.
 
-        As in replies in JSON, a number may stand for a text, and a text for what it says.
+        As in replies in JSON, a number may stand for a text, and a text for what it says; a text alone is the value of the
+        only argument.
         """
+        names = arguments_of(self.spec)
+        given = by_name(arguments, names)
+        if given is None:
+            raise InputError(
+                f"the arguments of `{self.name}` are the text {arguments!r:.100}. Write a JSON object with {', '.join(names) or 'nothing'}."
+            )
         if self.fields is None:
-            return dict(arguments)
-        wrong = [f"there is no argument `{name}`" for name in arguments if name not in self.fields]
+            return given
+        wrong = [f"there is no argument `{name}`" for name in given if name not in self.fields]
         values: dict[str, Any] = {}
         for name, field in self.fields.items():
-            if name not in arguments:
+            if name not in given:
                 wrong += [f"`{name}` is missing"] * (field.default is ...)
                 continue
             try:
-                values[name] = _JSON.value(field, dumps(arguments[name]))
+                values[name] = _JSON.value(field, dumps(given[name]))
             except ValidationError as error:
-                shown = repr(arguments[name])[:_SHOWN_AT_MOST]
+                shown = repr(given[name])[:_SHOWN_AT_MOST]
                 wrong.append(
                     f"`{name}` should be {type_words(field.schema)}, but is {shown} ({error.errors()[0]['msg']})"
                 )
@@ -106,7 +113,7 @@ class Tool(Generic[P, R_co]):
             raise InputError(f"the arguments of `{self.name}` do not fit: {'; '.join(wrong)}. Its arguments: {known}.")
         return values
 
-    async def acall(self, arguments: Mapping[str, object]) -> str:
+    async def acall(self, arguments: Mapping[str, object] | str) -> str:
         """Check arguments, call the function with them and return what it returned as text.
 
         A sync function runs in a worker thread, in the scope of the caller. InputError where the arguments do not fit; what

@@ -1,7 +1,7 @@
 """What the task-agnostic prefix does to the embedded LM: `python tests/bench/prefix_ablation.py [ROWS]`.
 
-Zero-shot two-hop questions (`programs/multihop.py`, as written) with no prefix and with prefixes of 1, 2 and 4 demonstrations,
-four draws of each; the paired gain with a 95% interval over rows. The pool is the four tasks below.
+Zero-shot two-hop questions (`programs/multihop.py`, as written) with no prefix, with other texts in its place, and with
+prefixes of 1, 2 and 4 demonstrations, four draws of each; the paired gain with a 95% interval over rows.
 """
 
 import sys
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import lmprog as lp
-from lmprog.programs.multihop import TASK, MultiHopQA, make_retriever
+from lmprog.programs.multihop import TASK
 from lmprog.statistics import mean_interval
 from lmprog.strategies.prefix import task_agnostic_prefix, with_prefix
 
@@ -74,21 +74,31 @@ POOL: Sequence[tuple[type[lp.Signature], Sequence[dict[str, Any]]]] = [
 ]
 
 
+CONTROLS = {
+    "a sentence": "Please read what follows with care and do what it says .",
+    "its inputs alone": " , ".join(str(row[next(iter(row))]) for _, rows in POOL for row in rows[:1]),
+}
+"""What stands in place of the demonstrations, to tell what they teach from what any text in front does."""
+
+
 def measure(count: int) -> None:
     """Print the table, on so many rows."""
     splits = TASK.load()
     rows = [*splits.train, *splits.val, *splits.holdout][:count]
-    program = MultiHopQA(make_retriever())
+    program = TASK.program()
     base = lp.evaluate(program, rows, TASK.metric, lm="tiny")
-    print(f"no prefix: {base.score:.3f} on {len(rows)} rows")
-    for demonstrations in (1, 2, 4):
-        for seed in range(4):
-            prefix = task_agnostic_prefix(POOL, seed=seed, count=demonstrations)
-            found = lp.evaluate(with_prefix(program, prefix), rows, TASK.metric, lm="tiny")
-            gains = [after - before for after, before in zip(found.scores, base.scores, strict=True)]
-            interval = mean_interval(gains)
-            gain = f"{sum(gains) / len(gains):+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
-            print(f"{demonstrations} demonstrations, seed {seed}: {found.score:.3f}, gain {gain}", flush=True)
+    print(f"no prefix: {base.score:.3f} on {len(rows)} rows", flush=True)
+    drawn = {
+        f"{demonstrations} demonstrations, seed {seed}": task_agnostic_prefix(POOL, seed=seed, count=demonstrations)
+        for demonstrations in (1, 2, 4)
+        for seed in range(4)
+    }
+    for name, prefix in (CONTROLS | drawn).items():
+        found = lp.evaluate(with_prefix(program, prefix), rows, TASK.metric, lm="tiny")
+        gains = [after - before for after, before in zip(found.scores, base.scores, strict=True)]
+        interval = mean_interval(gains)
+        gain = f"{sum(gains) / len(gains):+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+        print(f"{name}: {found.score:.3f}, gain {gain}", flush=True)
 
 
 if __name__ == "__main__":

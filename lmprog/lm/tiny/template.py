@@ -154,7 +154,8 @@ def _item(item: Any) -> str:
         return item
     if isinstance(item, dict) and item.keys() == Turn.model_fields.keys():  # pyright: ignore[reportUnknownMemberType]
         turn = cast("dict[str, Any]", item)
-        called = f" tool : {turn['tool']} args : {json.dumps(turn['args'], ensure_ascii=False)}" if turn["tool"] else ""
+        args = turn["args"] if isinstance(turn["args"], str) else json.dumps(turn["args"], ensure_ascii=False)
+        called = f" tool : {turn['tool']} args : {args}" if turn["tool"] else ""
         return f"thought : {turn['thought']}{called} observation : {turn['observation']}"
     return json.dumps(item, ensure_ascii=False)
 
