@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from lmprog.strategies.multi_expert import MultiExpert as MultiExpert
     from lmprog.strategies.react import ReAct as ReAct
     from lmprog.strategies.refine import Refine as Refine
+    from lmprog.tools.mcp import mcp_tools as mcp_tools
 else:
     _LATER = {
         "load": "lmprog.artifact",
@@ -112,6 +113,7 @@ else:
         "Dropped": "lmprog.source",
         "Hub": "lmprog.hub",
         "Repository": "lmprog.hub",
+        "mcp_tools": "lmprog.tools.mcp",
         "BM25": "lmprog.retrieval",
         "Retriever": "lmprog.retrieval",
         "HTTPRetriever": "lmprog.retrieval.http",
