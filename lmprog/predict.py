@@ -152,19 +152,22 @@ class Predict(Generic[P, S_co]):
         values = check_inputs(self.signature, inputs)
         place = here.trace.open() if here.trace else 0
         asking = scope.Asking(bound.path, self.signature, values, bound.params.instruction)
-        answered, error = scope.Answered(asking, {}), None
-        ask = partial(self._ask, lm, here, bound)
+        answered: scope.Answered | None = None
+        error: str | None = None
         try:
-            answered = await (here.around(asking, ask) if here.around else ask(asking))
+            if here.around is None:
+                answered = await self._ask(lm, here, bound, asking)
+            else:
+                answered = await here.around(asking, partial(self._ask, lm, here, bound))
             if answered.error is not None:
                 raise answered.error
+            return cast("S_co", self.signature(**answered.asking.inputs, **answered.outputs))
         except LmprogError as wrong:
             error = str(wrong)
             raise
         finally:
             if here.trace:
-                here.trace.close(place, _step(bound, answered, error))
-        return cast("S_co", self.signature(**answered.asking.inputs, **answered.outputs))
+                here.trace.close(place, _step(bound, answered or scope.Answered(asking, {}), error))
 
     def _bound(self, here: scope.Scope) -> scope.Bound:
         around: scope.Scope | None = here

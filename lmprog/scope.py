@@ -120,8 +120,7 @@ class Binding:
         return {bound.path: bound.params for region in regions for bound in region.bound.values()}
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """A predictor's call as it is about to be asked; what surrounds it may ask for another instead."""
 
     path: str
@@ -136,8 +135,7 @@ class Asking:
     fired: tuple[Firing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """What came of asking."""
 
     asking: Asking

@@ -1,7 +1,7 @@
 """Hooks: code that acts on predictors' calls where its trigger holds, whatever the program and its prompts."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, cast
 
@@ -102,11 +102,11 @@ async def _answer(hooks: Sequence[Hook], outside: scope.Around | None, asking: A
     asked = 0
     while True:
         left = waiting.asking
-        replied = await ask(replace(asking, inputs=left.inputs, said=left.said, fired=left.fired))
+        replied = await ask(asking._replace(inputs=left.inputs, said=left.said, fired=left.fired))
         asked += replied.asked
         waiting = await _after(hooks, outside, replied)
         if not _asks_again(replied.asking, waiting.asking):
-            return replace(waiting, asked=asked)
+            return waiting._replace(asked=asked)
 
 
 async def _after(hooks: Sequence[Hook], outside: scope.Around | None, answered: Answered) -> Answered:
@@ -139,9 +139,9 @@ async def _acted(hook: Hook, outside: scope.Around | None, answered: Answered) -
     inputs = fields_of(asking.signature).inputs
     fired = (*asking.fired, Firing(hook.name, given))
     if given.keys() & inputs.keys():  # a conversation about the inputs as they were is over
-        asking = replace(asking, inputs={**asking.inputs, **given}, said=())
+        asking = asking._replace(inputs={**asking.inputs, **given}, said=())
         given = {}
-    return replace(answered, asking=replace(asking, fired=fired), outputs={**answered.outputs, **given})
+    return answered._replace(asking=asking._replace(fired=fired), outputs={**answered.outputs, **given})
 
 
 def _remarked(hook: Hook, answered: Answered, remark: str) -> Answered:
@@ -151,7 +151,7 @@ def _remarked(hook: Hook, answered: Answered, remark: str) -> Answered:
         )
     asking = answered.asking
     said = (*asking.said, (answered.outputs, remark))
-    return replace(answered, asking=replace(asking, said=said, fired=(*asking.fired, Firing(hook.name, {}, remark))))
+    return answered._replace(asking=asking._replace(said=said, fired=(*asking.fired, Firing(hook.name, {}, remark))))
 
 
 def _checked(hook: Hook, asking: Asking, change: object) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A rewriter in front of a program: each call is asked by a prompt written for its own inputs (arXiv:2310.02107)."""
 
-from dataclasses import replace
 from functools import partial
 from typing import Any, Generic, cast
 
@@ -62,7 +61,7 @@ class InstanceRewrite(Module, Generic[P, R]):
                 written = (await self.rewriter.acall(instruction=asking.instruction, inputs=values)).prompt.strip()
         except (OutputError, ContextError):
             written = ""
-        return await ask(replace(asking, instruction=written or asking.instruction))
+        return await ask(asking._replace(instruction=written or asking.instruction))
 
 
 def _demo(instruction: str, inputs: dict[str, JsonValue], lacking: str, prompt: str) -> Demo:

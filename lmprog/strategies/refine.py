@@ -1,7 +1,6 @@
 """Runs that learn from the ones before: a critic's advice between them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar, Generic, cast
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -95,7 +94,7 @@ class Refine(Module, Generic[P, R]):
     async def _draw(self, number: int, inputs: Inputs, advice: Mapping[str, str]) -> Draw:
         async def advised(asking: Asking, ask: Ask) -> Answered:
             told = [text for text in (asking.advice, advice.get(asking.path, "")) if text]
-            return await ask(replace(asking, advice="\n".join(told)))
+            return await ask(asking._replace(advice="\n".join(told)))
 
         warmth = self.temperature if number else None
         with scope.surrounded(advised):
