@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
 from lmprog import loop, scope
@@ -299,6 +300,11 @@ def checked_temperature(given: float) -> float:
     if not isinstance(cast("object", given), (int, float)) or not 0 <= given < math.inf:
         raise InputError(f"temperature={given!r}: write a number from 0 on, such as temperature=1.0.")
     return float(given)
+
+
+def is_whole(given: object, least: int) -> bool:
+    """Tell whether something is a whole number from `least` on; True and False are none."""
+    return not isinstance(given, bool) and isinstance(given, Integral) and int(given) >= least
 
 
 def _parameter(field: Field) -> inspect.Parameter:

@@ -1,5 +1,6 @@
 """The one ambient value: what surrounds a predictor's call."""
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -239,7 +240,20 @@ def surrounded(around: Around) -> Generator[None]:
 
 
 async def called(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Return what a function of the user's gives. A sync one runs in a worker thread: it may wait, and call programs."""
+    """Return what a function of the user's gives. A sync one runs in a worker thread: it may wait, and call programs.
+
+    RuntimeError where it ends as if it were cancelled, and nobody has cancelled it.
+    """
+    try:
+        return await _given(function, args, kwargs)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("it was cancelled by what it called itself") from error
+
+
+async def _given(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     if inspect.iscoroutinefunction(function):
         return await function(*args, **kwargs)
     here = current()

@@ -182,7 +182,12 @@ def test_an_lm_that_cannot_answer_ends_all_runs() -> None:
 
 @pytest.mark.parametrize(
     ("given", "said"),
-    [(None, "the reward returned None"), ("high", "the reward returned 'high'"), (float("nan"), "returned nan")],
+    [
+        (None, "the reward returned None"),
+        ("0.5", "the reward returned '0.5'"),
+        (float("nan"), "returned nan"),
+        (10**400, "returned 1000"),
+    ],
 )
 def test_a_reward_that_returns_no_number_is_a_metric_error_with_the_inputs(given: Any, said: str) -> None:
     with lp.using(lm=numbered(1)), pytest.raises(lp.MetricError, match=said) as caught:
@@ -198,6 +203,15 @@ def test_a_reward_that_raises_ends_an_evaluation_with_what_it_raised() -> None:
     best = BestOfN(Guess, n=1, reward=reward)
     with pytest.raises(lp.MetricError, match=r"the reward raised ZeroDivisionError: division by zero \(on the inputs"):
         lp.evaluate(best, [{"question": "q"}], lambda row, prediction: 1.0, lm=numbered(1))
+
+
+@pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError()])
+def test_a_reward_that_exits_or_is_cancelled_is_one_that_failed(raised: BaseException) -> None:
+    def reward(inputs: Mapping[str, Any], prediction: Guess) -> float:
+        raise raised
+
+    with lp.using(lm=numbered(1)), pytest.raises(lp.MetricError, match="the reward raised"):
+        BestOfN(Guess, n=1, reward=reward)(question="q")
 
 
 def test_the_trace_holds_every_run_in_order_and_marks_what_was_not_chosen() -> None:

@@ -311,11 +311,27 @@ def test_a_change_that_cannot_be_made_is_refused(change: Any, before: bool, said
         Hooked(Answer, [hook])(question="q")
 
 
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_a_call_cannot_be_changed_behind_the_trace(side: str) -> None:
+    hook = Hook(lambda call: True, lambda call: getattr(call, side).update(answer="unseen"))
+
+    with lp.using(lm=ScriptedLM(lambda asked: {"answer": "x"})), pytest.raises(AttributeError):
+        Hooked(Answer, [hook])(question="q")
+
+
+async def always(call: Call) -> bool:
+    return True
+
+
 def test_what_is_no_hook_is_refused_at_once() -> None:
     with pytest.raises(lp.InputError, match="was given 3, which cannot be called"):
         Hook(lambda call: True, 3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(lp.InputError, match="limit=0"):
         Hook(has_sum, correct, limit=0)
+    with pytest.raises(lp.InputError, match="the trigger of the hook `correct` is async"):
+        Hook(always, correct)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(lp.InputError, match=r"write a list of hooks, \[Hook\("):
+        Hooked(Sum, Hook(has_sum, correct))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(lp.InputError, match="two hooks are called 'correct'"):
         Hooked(Sum, [Hook(has_sum, correct), Hook(knows, correct)])
 

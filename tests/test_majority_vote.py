@@ -114,7 +114,11 @@ def test_an_lm_that_cannot_sample_is_refused() -> None:
         lp.evaluate(MajorityVote(Answer), [{"question": "q"}], lambda row, prediction: 1.0, lm=lm)
 
 
-@pytest.mark.parametrize("wrong", [{"n": 0}, {"n": 2.5}, {"temperature": float("inf")}])
+async def late(prediction: Answer) -> str:
+    return prediction.answer
+
+
+@pytest.mark.parametrize("wrong", [{"n": 0}, {"n": 2.5}, {"temperature": float("inf")}, {"by": "answer"}, {"by": late}])
 def test_wrong_settings_are_refused_at_once(wrong: Any) -> None:
     with pytest.raises(lp.InputError, match=next(iter(wrong))):
         MajorityVote(Answer, **wrong)

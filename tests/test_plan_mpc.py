@@ -166,6 +166,16 @@ def test_wrong_use_is_told() -> None:
         PlanMPC("state: str -> moves", cost=cost, act=moved)(state="here")
     with lp.using(lm=ScriptedLM(noisy)), pytest.raises(lp.MetricError, match=r"the reward returned .*nan"):
         driving(cost=free)(state=3)
+    with lp.using(lm=ScriptedLM(noisy)), pytest.raises(lp.MetricError, match=r"`cost` returned 'dear' for the plan"):
+        driving(cost=dear)(state=3)
+    with pytest.raises(lp.InputError, match=r"k=0: write how many plans"):
+        driving(k=0)
+    with pytest.raises(lp.InputError, match=r"done=3 cannot be called"):
+        driving(done=3)
+
+
+def dear(place: int, plan: Sequence[int]) -> str:
+    return "dear"
 
 
 def free(place: int, plan: Sequence[int]) -> float:

@@ -217,6 +217,29 @@ def test_what_a_tool_raises_is_an_observation() -> None:
     )
 
 
+@pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError()], ids=["exits", "is cancelled"])
+@pytest.mark.parametrize("late", [False, True], ids=["sync", "async"])
+def test_a_tool_that_exits_or_is_cancelled_by_its_own_code_ends_no_run(raised: BaseException, late: bool) -> None:
+    def look() -> str:
+        raise raised
+
+    async def look_late() -> str:
+        raise raised
+
+    tool = Tool(look_late if late else look, name="look")
+    assert observed(saying(call("look")), [tool]).startswith("Error: `look` raised ")
+
+
+def test_half_a_character_in_what_a_tool_says_or_raises_ends_no_run() -> None:
+    def say(loud: bool) -> str:
+        if loud:
+            raise OSError("no file caf\udce9.txt")
+        return "caf\udce9.txt"
+
+    assert observed(saying(call("say", loud=False)), [say]) == "caf?.txt"
+    assert observed(saying(call("say", loud=True)), [say]) == "Error: `say` raised OSError: no file caf?.txt"
+
+
 def test_a_key_in_what_a_tool_raises_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEARCH_API_KEY", "abcdefghij0123456789")
 
@@ -420,6 +443,8 @@ def test_it_takes_what_the_signature_takes() -> None:
         (lambda: ReAct("trajectory -> answer", tools=[search]), lp.SignatureError, "has a field called `trajectory`"),
         (lambda: ReAct("next_thought -> answer", tools=[]), lp.SignatureError, "has a field called `next_thought`"),
         (lambda: ReAct(Ask, tools=[max]), lp.SignatureError, "`max` cannot be a tool"),
+        (lambda: ReAct(Ask, tools=search), lp.SignatureError, r"write a list of functions, `tools=\[search\]`"),  # type: ignore[call-overload]  # pyright: ignore
+        (lambda: ReAct(Ask, tools=(one for one in [search])), lp.SignatureError, "write a list of functions"),  # type: ignore[call-overload]  # pyright: ignore
     ],
 )  # fmt: skip
 def test_wrong_use_is_refused_when_the_agent_is_made(

@@ -133,8 +133,10 @@ def test_what_all_strategies_promise(tmp_path: Path) -> None:
     check_strategy(Recursive(Add), HARD, METRIC, player, path="take_apart", bad=wrong, folder=tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 11}, {"threshold": -1}, {"max_depth": -1}, {"breadth": 0}])
-def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+@pytest.mark.parametrize(
+    "wrong", [{"threshold": 11}, {"threshold": -1}, {"max_depth": -1}, {"breadth": 0}, {"breadth": 1.5}]
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     [(name, value)] = wrong.items()
     with pytest.raises(lp.InputError, match=f"{name}={value}.*complexity goes from 1 to 10"):
         Recursive(Add, **wrong)

@@ -178,6 +178,12 @@ def player_by_notes(asked: Asked) -> Answer:
 def test_wrong_use_is_told() -> None:
     with pytest.raises(lp.InputError, match=r"tries=0: the act is played once at least. Write tries=1"):
         Script(Connect, {}, tries=0)
+    with pytest.raises(lp.InputError, match=r"tries='3'"):
+        Script(Connect, {}, tries="3")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(lp.InputError, match=r"stages=\['think'\]: write what to do by name"):
+        Script(Connect, ["think"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    with pytest.raises(lp.InputError, match=r"checks=.* write a list of functions"):
+        Script(Connect, {}, fine)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with lp.using(lm=ScriptedLM(player)), pytest.raises(lp.InputError, match="Write each input by name"):
         Script(Connect, {})(PUZZLES[0]["words"])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     with pytest.raises(lp.SignatureError, match="has a field called `notes`"):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 import lmprog as lp
 from lmprog.formats import chat, prepare, read, xml
 from lmprog.formats import json as json_format
-from lmprog.formats.tools import SHOWN_OF_AN_OBSERVATION, Told
+from lmprog.formats.tools import SHOWN_OF_AN_OBSERVATION, Told, tools_in, tools_text
 from lmprog.identity import identity_of
 from lmprog.lm.tiny.template import prompt_of
 from lmprog.params import FormatName
@@ -195,8 +195,16 @@ def test_a_method_made_a_tool_in_its_class_is_refused_with_the_line_to_write() -
                 return item
 
 
-@pytest.mark.parametrize("name", ["", "two words", "naïve", "1st", "x" * 65, "a-b"])
-def test_a_name_that_providers_refuse_is_refused_at_once(name: str) -> None:
+@pytest.mark.parametrize("schema", ["query", {"type": "array"}, {"properties": ["query"]}])
+def test_a_schema_that_is_none_of_an_object_is_refused(schema: Any) -> None:
+    with pytest.raises(
+        lp.SignatureError, match=r"the schema of the tool `_stars` is .* Write the JSON schema of an object"
+    ):
+        Tool(_stars, schema=schema)
+
+
+@pytest.mark.parametrize("name", ["", 3, "two words", "naïve", "1st", "x" * 65, "a-b"])
+def test_a_name_that_providers_refuse_is_refused_at_once(name: Any) -> None:
     with pytest.raises(lp.SignatureError, match="a tool cannot be called"):
         Tool(now, name=name)
 
@@ -311,6 +319,8 @@ class Verdicts(Verdict):
         ([Found("x", 0.5)], '[{"title":"x","score":0.5}]'),
         ({"day": date(2024, 2, 29)}, '{"day":"2024-02-29"}'),
         (None, "null"),
+        ("half of \ud83d", "half of ?"),
+        (["half of \ud83d", 1], '["half of ?", 1]'),
         (Verdict(text="?", verdict="good"), "good"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         (Verdicts(text="?", verdict="good", sure=True), '{"verdict": "good", "sure": true}'),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     ],
@@ -337,6 +347,29 @@ def test_a_tool_of_a_schema_gets_its_arguments_as_they_are() -> None:
 
     assert json.loads(tool.parameters) == schema
     assert called(tool, **{"class": 7}) == '{"class":7}'
+
+
+def test_a_tool_made_of_a_tool_is_the_same_under_another_name() -> None:
+    made = Tool(_stars, name="echo", description="Says it.", schema={"type": "object", "properties": {"word": True}})
+
+    other = Tool(made, name="say")
+
+    assert other.name == "say"
+    assert (other.description, other.parameters, other.fields) == (made.description, made.parameters, made.fields)
+    assert Tool(Tool(search), description="Looks.").parameters == Tool(search).parameters
+
+
+def test_an_object_is_described_by_what_is_said_of_its_call_and_no_class_by_its_base() -> None:
+    class Lookup:
+        def __call__(self, word: str) -> str:
+            """Looks a word up."""
+            return word
+
+    class Entry(BaseModel):
+        word: str
+
+    assert Tool(Lookup()).description == "Looks a word up."
+    assert Tool(Entry).description == ""
 
 
 def test_a_sync_tool_runs_in_a_worker_thread_and_an_async_one_on_the_loop() -> None:
@@ -413,6 +446,22 @@ def test_the_prompt_tells_tools_with_the_types_defaults_and_descriptions_of_thei
         "  - place (JSON of this schema: "
     ) in system
     assert "\n- now()\n\n" in system
+
+
+def test_any_schema_of_arguments_is_told_as_servers_of_tools_write_them() -> None:
+    properties = {
+        "any": True,
+        "maybe": {"type": ["string", "null"]},
+        "words": {"type": "array", "items": {"type": ["string", "null"]}},
+        "pair": {"type": "array", "items": [{"type": "string"}]},
+        "either": {"anyOf": [True, {"type": "integer"}]},
+    }
+    spec = Tool(_stars, schema={"type": "object", "properties": properties}).spec
+
+    told = tools_text([spec])
+
+    assert "- maybe (text or null)\n" in told and "- either (any JSON or whole number)" in told
+    assert [tool.arguments for tool in tools_in(told)] == [tuple(properties)]
 
 
 @in_every_format

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from pydantic import ValidationError
 
@@ -58,28 +58,32 @@ _BOUNDS = {
 }  # fmt: skip
 
 
-def type_words(schema: Mapping[str, Any]) -> str:
+def type_words(schema: Mapping[str, Any] | bool) -> str:
     """Return in words what a JSON schema asks for."""
+    if isinstance(schema, bool):
+        return "any JSON"
     if "enum" in schema or "const" in schema:
         values = schema.get("enum", [schema.get("const")])
         plain = all(isinstance(v, str) and _PLAIN.fullmatch(v) for v in values)
         return "one of: " + ", ".join(v if plain else dumps(v) for v in values)
     if set(schema) - {"title", "description", "default"} == {"anyOf"}:
-        return " or ".join(type_words(part) for part in schema["anyOf"])
+        return " or ".join(map(type_words, schema["anyOf"]))
     bounds = "".join(f", {words} {schema[name]}" for name, words in _BOUNDS.items() if name in schema)
     kind = schema.get("type")
-    if kind in _SCALARS:
+    if isinstance(kind, list) and kind:  # of several types, as schemas of other tools have it
+        return " or ".join(type_words({**schema, "type": one}) for one in cast("list[str]", kind))
+    if isinstance(kind, str) and kind in _SCALARS:
         return _SCALARS[kind] + bounds
     if schema == {"type": "object"}:
         return "JSON object"
-    items = schema.get("items")
+    items: Any = schema.get("items")
     if (
         kind == "array"
-        and items
-        and (items == {"type": "object"} or items.get("type") in _SCALARS)
+        and isinstance(items, dict)
+        and (items == {"type": "object"} or str(cast("dict[str, Any]", items).get("type")) in _SCALARS)
         and "enum" not in items
     ):
-        return f"JSON list, each {type_words(items)}" + bounds
+        return f"JSON list, each {type_words(cast('dict[str, Any]', items))}" + bounds
     return f"JSON of this schema: {dumps(schema)}"
 
 

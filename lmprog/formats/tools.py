@@ -107,6 +107,7 @@ _TOLD = re.compile(r"^- (\w+)\(([^)]*)\)(?:: (.*(?:\n    .*)*))?$", re.MULTILINE
 def _tell(tool: ToolSpec) -> str:
     schema = json.loads(tool.parameters)
     properties: Mapping[str, Any] = schema.get("properties", {})
+    properties = {name: {} if isinstance(said, bool) else said for name, said in properties.items()}
     about = f": {tool.description.strip()}" if tool.description.strip() else ""
     lines = [f"- {tool.name}({', '.join(properties)}){about}".replace("\n", _BREAK)]
     for name, said in properties.items():

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, Self, cast, get_args
 
 from lmprog.derived import extended, narrowed, reading
 from lmprog.errors import InputError
-from lmprog.module import Module, params_of, signature_of, with_params
+from lmprog.module import Module, is_whole, params_of, signature_of, with_params
 from lmprog.params import Params, PredictorParams
 from lmprog.predict import P, Predict, S_co
 from lmprog.signature import InputField, OutputField, fields_of
@@ -34,9 +34,9 @@ class AutoGraph(Module, Generic[P, S_co]):
     """
 
     def __init__(self, signature: Callable[P, S_co] | str, *, solutions: int = 3, stimulus: str = STIMULUS) -> None:
-        if solutions < 1:
+        if not is_whole(solutions, 1):
             raise InputError(
-                f"solutions={solutions}: write how many, 1 or more. To leave them out: `without('propose')`."
+                f"solutions={solutions!r}: write how many, 1 or more. To leave them out: `without('propose')`."
             )
         base = Predict(cast("Callable[P, S_co]", signature)).signature
         self.signature, self._fields, self._stimulus = base, fields_of(base), stimulus

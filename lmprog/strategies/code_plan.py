@@ -16,12 +16,12 @@ from lmprog import scope
 from lmprog.derived import reading
 from lmprog.errors import ContextError, InputError, LmprogError, OutputError, SignatureError
 from lmprog.formats.fields import type_words
-from lmprog.module import Module, params_of, with_params
+from lmprog.module import Module, is_whole, params_of, with_params
 from lmprog.params import Demo
 from lmprog.predict import P, Predict
 from lmprog.signature import InputField, OutputField, Signature
 from lmprog.strategies.apart import apart
-from lmprog.tools import AnyTool, Tool
+from lmprog.tools import AnyTool, Tool, legible
 
 W = TypeVar("W", default=Any)
 
@@ -100,9 +100,9 @@ class CodePlan(Module, Generic[P, W]):
     """
 
     def __init__(self, world: Callable[P, W], *, replans: int = 3, most_actions: int = 50) -> None:
-        if replans < 0 or most_actions < 1:
+        if not (is_whole(replans, 0) and is_whole(most_actions, 1)):
             raise InputError(
-                f"replans={replans}, most_actions={most_actions}: write 0 replans or more, 1 action or more."
+                f"replans={replans!r}, most_actions={most_actions!r}: write 0 replans or more, 1 action or more."
             )
         self.__signature__, actions = _read(world)
         self.actions = {**actions, ASK: Tool(self._asked, name=ASK, description=_ASK)}
@@ -167,7 +167,7 @@ class CodePlan(Module, Generic[P, W]):
         try:
             arguments = _filled(written, before)
             said = await self._said(world, step.action, arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if isinstance(error, LmprogError) and not isinstance(error, _OF_ONE_STEP):
                 raise
             told = str(error) if isinstance(error, LmprogError) else f"{type(error).__name__}: {error}"
@@ -182,7 +182,7 @@ class CodePlan(Module, Generic[P, W]):
         tool = self.actions[action]
         function = tool.function if action == ASK else getattr(world, action)
         returned: object = await scope.called(function, **tool.checked(arguments))
-        return returned if isinstance(returned, str) else to_json(returned).decode()
+        return legible(returned) if isinstance(returned, str) else to_json(returned).decode()
 
     async def _asked(self, question: str, about: str) -> str:
         return (await self.extract.acall(question=question, about=about)).found

@@ -8,7 +8,7 @@ from typing import Any, cast
 from lmprog import scope
 from lmprog.errors import ContextError, InputError, LmprogError, MetricError, OutputError
 from lmprog.metrics import Result, Score
-from lmprog.module import Program, signature_of
+from lmprog.module import Program, is_whole, signature_of
 from lmprog.scope import Trace
 from lmprog.strategies.inner import R
 
@@ -90,7 +90,7 @@ def best(draws: Sequence[Draw]) -> Draw:
 
 def check_draws(n: object) -> None:
     """Refuse what is no number of draws: InputError."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+    if not is_whole(n, 1):
         raise InputError(f"n={n!r}: write how many times the program may run, 1 or more, such as n=5.")
 
 
@@ -106,15 +106,15 @@ async def _score(reward: Reward[Any], inputs: Mapping[str, Any], prediction: obj
     shown = f"on the inputs {dict(inputs)!r} with the prediction {prediction!r}"
     try:
         given = await scope.called(reward, inputs, prediction)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, LmprogError) and not isinstance(error, (OutputError, InputError)):
             raise
         raised = f"the reward raised {type(error).__name__}"
         raise MetricError(f"{raised}: {error} ({shown})", unshown=f"{raised}.") from error
     score = given if isinstance(given, Score) else Score(given)
     try:
-        value = float(score.value)
-    except (TypeError, ValueError):
+        value = math.nan if isinstance(cast("object", score.value), str) else float(score.value)
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         wrong = "It should return a bool, a finite number, or lp.Score."

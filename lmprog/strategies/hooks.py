@@ -1,15 +1,17 @@
 """Hooks: code that acts on predictors' calls where its trigger holds, whatever the program and its prompts."""
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Generic, cast
 
 from pydantic import ValidationError
 
 from lmprog import scope
 from lmprog.errors import InputError
-from lmprog.module import Module, signature_of
+from lmprog.module import Module, is_whole, signature_of
 from lmprog.scope import Answered, Ask, Asking, Firing
 from lmprog.signature import fields_of
 from lmprog.strategies.inner import Inner, P, R, program_of
@@ -23,7 +25,7 @@ class Call:
     """The predictor's path in the program."""
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
-    """What the LM replied; empty before it is asked."""
+    """What the LM replied; empty before it is asked. Neither can be changed in place: an action returns new values."""
 
 
 Change = Mapping[str, Any] | str | None
@@ -59,7 +61,11 @@ class Hook:
                 raise InputError(
                     f"a hook was given {given!r}, which cannot be called: write Hook(trigger, action), two functions of a Call."
                 )
-        if self.limit < 1:
+        if inspect.iscoroutinefunction(self.trigger):
+            raise InputError(
+                f"the trigger of the hook `{self.name}` is async: write a sync one. The action may be async."
+            )
+        if not is_whole(self.limit, 1):
             raise InputError(f"limit={self.limit!r}: write how often a hook may act on one call, 1 or more.")
 
 
@@ -79,6 +85,10 @@ class Hooked(Module, Generic[P, R]):
 
     def __init__(self, program: Inner[P, R], hooks: Sequence[Hook]) -> None:
         self.program = program_of(program)
+        if not isinstance(cast("object", hooks), Sequence) or not all(
+            isinstance(cast("object", one), Hook) for one in hooks
+        ):
+            raise InputError(f"hooks={hooks!r}: write a list of hooks, [Hook(trigger, action)].")
         self.hooks = tuple(sorted(hooks, key=lambda hook: -hook.priority))
         names = [hook.name for hook in self.hooks]
         twice = [name for name in names if names.count(name) > 1]
@@ -128,7 +138,7 @@ def _asks_again(before: Asking, after: Asking) -> bool:
 async def _acted(hook: Hook, outside: scope.Around | None, answered: Answered) -> Answered:
     """Return the call as the hook leaves it; as it was where the hook does not act."""
     asking = answered.asking
-    call = Call(asking.path, asking.inputs, answered.outputs)
+    call = Call(asking.path, MappingProxyType(asking.inputs), MappingProxyType(answered.outputs))
     if [firing.hook for firing in asking.fired].count(hook.name) >= hook.limit or not hook.trigger(call):
         return answered
     with scope.scoped(around=outside):

@@ -1,5 +1,6 @@
 """The answer that most of several runs agree on."""
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import ClassVar, Generic, cast
@@ -38,6 +39,10 @@ class MajorityVote(Module, Generic[P, R]):
         temperature: float = 0.7,
     ) -> None:
         check_draws(n)
+        if by is not None and (not callable(by) or inspect.iscoroutinefunction(by)):
+            raise InputError(
+                f"by={by!r}: write a function of a prediction, not an async one, such as `by=lambda prediction: prediction.answer`."
+            )
         self.program, self.n, self.by = program_of(program), n, by or _outputs
         self.temperature = checked_temperature(temperature)
         self.__signature__ = signature_of(self.program)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from lmprog.derived import extended, reading, shown
 from lmprog.errors import InputError, OutputError
 from lmprog.loop import gather
-from lmprog.module import Module, signature_of
+from lmprog.module import Module, is_whole, signature_of
 from lmprog.predict import P, Predict, S_co
 from lmprog.signature import InputField, OutputField, Signature, fields_of
 
@@ -40,7 +40,7 @@ class MultiExpert(Module, Generic[P, S_co]):
     """
 
     def __init__(self, signature: Callable[P, S_co] | str, n: int = 3) -> None:
-        if isinstance(cast("object", n), bool) or not isinstance(cast("object", n), int) or n < 2:
+        if not is_whole(n, 2):
             raise InputError(f"n={n!r}: write how many experts there are, 2 or more, such as n=3.")
         task: type[Signature] = Predict(cast("Callable[P, S_co]", signature)).signature
         fields = fields_of(task)

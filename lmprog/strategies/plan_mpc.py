@@ -3,13 +3,14 @@
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Generic, Protocol, cast
 
 from typing_extensions import TypeVar  # with defaults, which typing has from Python 3.13
 
 from lmprog import scope
-from lmprog.errors import InputError, SignatureError
-from lmprog.module import Module, inputs_of, signature_of
+from lmprog.errors import InputError, MetricError, SignatureError
+from lmprog.module import Module, inputs_of, is_whole, signature_of
 from lmprog.strategies.best_of_n import BestOfN
 from lmprog.strategies.draws import Inputs
 from lmprog.strategies.inner import Inner, P, program_of
@@ -74,11 +75,16 @@ class PlanMPC(Module, Generic[P, State, Action]):
         steps: int = 50,
         temperature: float = 1.0,
     ) -> None:
-        if not 1 <= run <= horizon or steps < 1:
+        if not (is_whole(run, 1) and is_whole(horizon, run) and is_whole(steps, 1)):
             raise InputError(
-                f"run={run}, horizon={horizon}, steps={steps}: of the `horizon` actions of a plan the first `run` are done, until "
+                f"run={run!r}, horizon={horizon!r}, steps={steps!r}: of the `horizon` actions of a plan the first `run` are done, until "
                 f"`steps` were. Write 1 <= run <= horizon and 1 <= steps."
             )
+        if not is_whole(k, 1):
+            raise InputError(f"k={k!r}: write how many plans are sampled each time, 1 or more, such as k=5.")
+        for role, given in (("cost", cost), ("act", act), ("done", done)):
+            if not (callable(given) or (role == "done" and given is None)):
+                raise InputError(f"{role}={given!r} cannot be called: write a function of the state.")
         self.cost, self.act, self.done = cost, act, done
         self.horizon, self.run, self.steps = horizon, run, steps
         program = program_of(planner)
@@ -107,8 +113,14 @@ class PlanMPC(Module, Generic[P, State, Action]):
         return Rollout(tuple(states), tuple(actions), tuple(costs))
 
     async def _reward(self, inputs: Mapping[str, Any], prediction: Any) -> float:
-        cost: float = await scope.called(self.cost, inputs["state"], self._plan_of(prediction))
-        return -cost
+        state, plan = inputs["state"], self._plan_of(prediction)
+        cost: object = await scope.called(self.cost, state, plan)
+        if not isinstance(cost, Real):
+            raise MetricError(
+                f"`cost` returned {cost!r} for the plan {plan!r} from the state {state!r}. It should return a number, less is better.",
+                unshown="`cost` returned no number. It should return one, less is better.",
+            )
+        return -float(cost)
 
     def _plan_of(self, prediction: Any) -> Sequence[Action]:
         plan = getattr(prediction, "plan", None)

@@ -8,7 +8,7 @@ from typing import Any
 from lmprog.data import Row, fields_in
 from lmprog.derived import shown
 from lmprog.errors import DataError, InputError
-from lmprog.module import M, check_program, params_of, with_params
+from lmprog.module import M, check_program, is_whole, params_of, with_params
 from lmprog.params import Params
 from lmprog.signature import Signature, fields_of, labeled_demo, values_of
 
@@ -49,8 +49,8 @@ def task_agnostic_prefix(
     two-hop questions, 0.55 right without): one demonstration gave 0.41 to 0.81 over four draws, two 0.52 to 0.71, four 0.39
     to 0.49, and a plain sentence in their place 0.79.
     """
-    if count < 1:
-        raise InputError(f"count={count}: write how many demonstrations the prefix has, 1 or more.")
+    if not is_whole(count, 1):
+        raise InputError(f"count={count!r}: write how many demonstrations the prefix has, 1 or more.")
     rng = Random(seed)
     drawn = [one for signature, rows in rng.sample(list(pool), len(pool)) if (one := _drawn(signature, rows, rng))]
     chosen: list[Demonstration] = []

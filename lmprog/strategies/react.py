@@ -8,11 +8,11 @@ from typing import Any, Generic, cast, overload
 from lmprog.derived import extended, reading
 from lmprog.errors import ContextError, InputError, LmprogError, OutputError, SignatureError
 from lmprog.formats.tools import SHOWN_OF_AN_OBSERVATION, cut
-from lmprog.module import Module, Program, signature_of
+from lmprog.module import Module, Program, is_whole, signature_of
 from lmprog.predict import ChainOfThought, P, Predict, S_co
 from lmprog.secrets import redact
 from lmprog.signature import InputField, OutputField, Signature, and_list, check_inputs, fields_of
-from lmprog.tools import AnyTool, NextCall, Tool, ToolLike, Trajectory, Turn, as_tool
+from lmprog.tools import AnyTool, NextCall, Tool, ToolLike, Trajectory, Turn, as_tool, check_list, legible
 
 FINISH = "finish"
 """The tool that ends a run: its arguments are the signature's outputs."""
@@ -81,12 +81,13 @@ class ReAct(Module, Generic[P, S_co]):
         config: Mapping[str, object] | None = None,
     ) -> None:
         for name, value in (("max_steps", max_steps), ("most_characters", most_characters)):
-            if isinstance(value, bool) or not isinstance(cast("object", value), int) or value < 1:
+            if not is_whole(value, 1):
                 raise InputError(f"ReAct({name}={value!r}): write a number from 1 on.")
         task = Predict(cast("Callable[P, S_co]", signature))
         self.signature = task.signature
         self.__signature__ = signature_of(task)
         self.max_steps, self.most_characters = max_steps, most_characters
+        check_list(tools)
         made = [_tool(one) for one in tools]
         self.programs = _programs([tool.name for tool in made], tools)
         """Programs among the tools, by name: their predictors are part of this program."""
@@ -140,12 +141,12 @@ class ReAct(Module, Generic[P, S_co]):
             said = await tool.acall(arguments)
         except _OF_ONE_CALL as wrong:
             said = f"Error: {wrong}"
-        except Exception as error:  # noqa: BLE001  the user's own code: what it raised is what the tool says
+        except (Exception, SystemExit) as error:  # noqa: BLE001  the user's own code: what it raised is what the tool says
             said = _said_of(name, error)
-        return None, cut(said, self.most_characters)
+        return None, legible(cut(said, self.most_characters))
 
 
-def _said_of(name: str, error: Exception) -> str:
+def _said_of(name: str, error: BaseException) -> str:
     """Return an observation of what a tool raised; a group that holds an error about the whole run is raised."""
     if any(isinstance(leaf, LmprogError) and not isinstance(leaf, _OF_ONE_CALL) for leaf in _leaves(error)):
         raise error

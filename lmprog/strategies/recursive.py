@@ -9,7 +9,7 @@ from pydantic import Field as Bounded
 
 from lmprog.derived import extended, narrowed, shown
 from lmprog.errors import InputError
-from lmprog.module import Module, signature_of
+from lmprog.module import Module, is_whole, signature_of
 from lmprog.predict import P, Predict, S_co
 from lmprog.signature import InputField, OutputField, Signature, check_inputs, fields_of
 from lmprog.strategies.apart import apart
@@ -69,9 +69,9 @@ class Recursive(Module, Generic[P, S_co]):
     def __init__(
         self, signature: Callable[P, S_co] | str, *, max_depth: int = 2, threshold: int = 5, breadth: int = 4
     ) -> None:
-        if not 0 <= threshold <= MOST or max_depth < 0 or breadth < 1:
+        if not (is_whole(threshold, 0) and threshold <= MOST and is_whole(max_depth, 0) and is_whole(breadth, 1)):
             raise InputError(
-                f"threshold={threshold}, max_depth={max_depth}, breadth={breadth}: complexity goes from 1 to {MOST}, so write a "
+                f"threshold={threshold!r}, max_depth={max_depth!r}, breadth={breadth!r}: complexity goes from 1 to {MOST}, so write a "
                 f"threshold from 0 to {MOST}; max_depth=0 or more, and breadth=1 or more."
             )
         base = Predict(cast("Callable[P, S_co]", signature)).signature

@@ -6,7 +6,7 @@ from typing import Any, Generic, cast
 from lmprog import scope
 from lmprog.derived import extended, narrowed, reading, shown
 from lmprog.errors import InputError, OutputError
-from lmprog.module import Module, signature_of
+from lmprog.module import Module, is_whole, signature_of
 from lmprog.predict import P, Predict, S_co
 from lmprog.signature import InputField, OutputField, fields_of
 from lmprog.strategies.apart import apart
@@ -37,8 +37,12 @@ class Script(Module, Generic[P, S_co]):
         tries: int = 3,
         scene: str = "",
     ) -> None:
-        if tries < 1:
-            raise InputError(f"tries={tries}: the act is played once at least. Write tries=1 or more.")
+        if not is_whole(tries, 1):
+            raise InputError(f"tries={tries!r}: the act is played once at least. Write tries=1 or more.")
+        if not isinstance(cast("object", stages), Mapping):
+            raise InputError(f"stages={stages!r}: write what to do by name, such as {{'brainstorm': 'List ideas.'}}.")
+        if not isinstance(cast("object", checks), Sequence) or not all(map(callable, checks)):
+            raise InputError(f"checks={checks!r}: write a list of functions of the prediction.")
         base = Predict(cast("Callable[P, S_co]", signature)).signature
         fields = fields_of(base)
         notes = (list[str], InputField(desc="made so far"))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field as Bounded
 
 from lmprog.errors import InputError
-from lmprog.module import Module
+from lmprog.module import Module, is_whole
 from lmprog.predict import Predict
 from lmprog.signature import InputField, OutputField, Signature
 
@@ -79,8 +79,8 @@ class SelfPlay(Module):
     """
 
     def __init__(self, *, rounds: int = 5, turns: int = 10) -> None:
-        if rounds < 1 or turns < 2:
-            raise InputError(f"rounds={rounds}, turns={turns}: write 1 round or more, of 2 turns or more.")
+        if not (is_whole(rounds, 1) and is_whole(turns, 2)):
+            raise InputError(f"rounds={rounds!r}, turns={turns!r}: write 1 round or more, of 2 turns or more.")
         self.rounds, self.turns = rounds, turns
         self.players = {role: Predict(Speak) for role in ROLES}
         self.critic = Predict(Advise)

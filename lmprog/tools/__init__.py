@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, to_json, to_jsonable_python
 
 from lmprog import scope
 from lmprog.errors import InputError, SignatureError
@@ -44,7 +44,8 @@ class Tool(Generic[P, R_co]):
     `Annotated[str, pydantic.Field(description="...")]` says of them. Arguments are checked by pydantic before each call. What
     it returns becomes text: a str as it is, all else as JSON. Arguments that annotations do not tell may be given: as
     `fields` of a signature, or as `schema`, the JSON schema of an object, by which the function checks them itself.
-    SignatureError where a function cannot be a tool. A tool is called as the function is: `search("x")`.
+    SignatureError where a function cannot be a tool. A tool is called as the function is: `search("x")`. Of a tool it makes
+    another, with the name or description given: `lp.Tool(search, name="search_news")`.
     """
 
     def __init__(
@@ -60,13 +61,24 @@ class Tool(Generic[P, R_co]):
             raise SignatureError(
                 f"{function!r} cannot be a tool: give a function, `def search(query: str) -> str: ...`."
             )
-        self.function = function
-        self.name = checked_name(_name_of(function) if name is None else name)
-        self.description = inspect.cleandoc(_doc_of(function) if description is None else description)
+        if isinstance(function, Tool):  # of which another is made
+            told = cast("Tool[P, R_co]", function)
+            function, name = told.function, told.name if name is None else name
+            description = told.description if description is None else description
+            if fields is None and schema is None:
+                fields, schema = told.fields, json.loads(told.parameters)
+        self.function: Callable[P, R_co] = function
+        self.name: str = checked_name(_name_of(function) if name is None else name)
+        self.description: str = inspect.cleandoc(_doc_of(function) if description is None else description)
         """What the LM is told, where no params say something else."""
-        self.fields = _fields_of(self.name, function) if fields is None and schema is None else fields
+        _check_schema(self.name, schema)
+        self.fields: Mapping[str, Field] | None = (
+            _fields_of(self.name, function) if fields is None and schema is None else fields
+        )
         """Its arguments by name; None where a schema alone tells them."""
-        self.parameters = dumps(_schema_of(self.name, self.fields) if self.fields is not None else dict(schema or {}))
+        self.parameters: str = dumps(
+            _schema_of(self.name, self.fields) if self.fields is not None else dict(schema or {})
+        )
         """JSON schema of the arguments, as text."""
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
@@ -126,7 +138,7 @@ class Tool(Generic[P, R_co]):
 
     def _text(self, returned: object) -> str:
         if isinstance(returned, str):
-            return returned
+            return legible(returned)
         if isinstance(returned, Signature):
             kind = type(returned)
             outputs = encode(kind, {name: getattr(returned, name) for name in fields_of(kind).outputs})
@@ -134,7 +146,9 @@ class Tool(Generic[P, R_co]):
             return only[0] if len(only) == 1 and isinstance(only[0], str) else dumps(outputs)
         try:
             return to_json(returned).decode()
-        except PydanticSerializationError:
+        except PydanticSerializationError as error:
+            if "surrogates not allowed" in str(error):  # in UTF-8, which it writes
+                return legible(dumps(to_jsonable_python(returned)))
             raise SignatureError(
                 f"the tool `{self.name}` returned a {type(returned).__name__}, which JSON cannot hold. Return a str, or a "
                 "value that pydantic can write: a number, a list, a dict, a dataclass, a model."
@@ -153,8 +167,7 @@ def as_tool(given: ToolLike) -> AnyTool:
 
 def tools_by_name(given: Sequence[ToolLike]) -> dict[str, AnyTool]:
     """Return tools by name, functions made tools. SignatureError where two have one name."""
-    if isinstance(cast("object", given), (str, bytes)) or not isinstance(cast("object", given), Sequence):
-        raise SignatureError(f"tools={given!r}: write a list of functions, `tools=[search]`.")
+    check_list(given)
     found: dict[str, AnyTool] = {}
     for tool in map(as_tool, given):
         if tool.name in found:
@@ -163,6 +176,12 @@ def tools_by_name(given: Sequence[ToolLike]) -> dict[str, AnyTool]:
             )
         found[tool.name] = tool
     return found
+
+
+def check_list(given: object) -> None:
+    """Raise SignatureError where that is no list of tools."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise SignatureError(f"tools={given!r}: write a list of functions, `tools=[search]`.")
 
 
 def check_step(signature: type[Signature], tools: Mapping[str, AnyTool]) -> None:
@@ -184,12 +203,31 @@ def check_step(signature: type[Signature], tools: Mapping[str, AnyTool]) -> None
 
 def checked_name(name: str) -> str:
     """Return the name of a tool, or raise SignatureError where providers would refuse it."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(cast("object", name), str) or not _NAME.fullmatch(name):
         raise SignatureError(
             f"a tool cannot be called {name!r}: a name has up to 64 letters of a to z, digits and underscores, and begins "
             'with no digit. Write `lp.Tool(function, name="...")`.'
         )
     return name
+
+
+def legible(text: str) -> str:
+    """Return a text that UTF-8 can hold: a question mark stands for half of a surrogate pair, as in damaged file names."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _check_schema(tool: str, schema: object) -> None:
+    """Raise SignatureError where there is a schema that is not one of an object."""
+    fields: Mapping[object, object] = cast("Any", schema) if isinstance(schema, Mapping) else {}
+    properties = fields.get("properties", {})
+    if schema is None or (
+        fields.get("type", "object") == "object" and isinstance(schema, Mapping) and isinstance(properties, Mapping)
+    ):
+        return
+    raise SignatureError(
+        f"the schema of the tool `{tool}` is {schema!r:.200}. Write the JSON schema of an object, such as "
+        '{"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}.'
+    )
 
 
 def _plain(function: Callable[..., object]) -> Any:
@@ -204,7 +242,11 @@ def _name_of(function: Callable[..., object]) -> str:
 
 
 def _doc_of(function: Callable[..., object]) -> str:
-    return inspect.getdoc(_plain(function)) or ""
+    plain = _plain(function)
+    if isinstance(plain, type):
+        return plain.__doc__ or ""  # not that of a base
+    called = None if inspect.isroutine(plain) else inspect.getdoc(type(plain).__call__)
+    return inspect.getdoc(plain) or called or ""
 
 
 def _fields_of(name: str, function: Callable[..., object]) -> dict[str, Field]:
