@@ -394,6 +394,15 @@ def test_asking_for_no_passages_is_refused() -> None:
         HTTPRetriever(NOWHERE, k=0)
     with pytest.raises(InputError, match="k=0"):
         HTTPRetriever(NOWHERE)("Ada", k=0)
+    with pytest.raises(InputError, match="with the one text Ada"):
+        HTTPRetriever(NOWHERE).batch("Ada")
+
+
+def test_a_header_that_cannot_be_sent_is_refused_and_not_shown() -> None:
+    with pytest.raises(InputError, match=r"the header 'X-Key' is no text of one line") as raised:
+        HTTPRetriever(NOWHERE, headers={"X-Key": "hidden-key-1234\n"})
+
+    assert "hidden" not in str(raised.value)
 
 
 def test_a_program_with_another_url_or_number_is_another_program() -> None:

@@ -71,6 +71,15 @@ def test_words_match_whole_and_in_any_case() -> None:
     assert search("osl") == []
 
 
+def test_words_are_found_in_scripts_that_put_no_space_between_them() -> None:
+    search = BM25(["我喜欢吃苹果", "北京大学在北京", "東京タワーは港区にある", "서울은 한국의 수도이다", "猫 cats"])
+
+    found = search.batch(["苹果", "北京", "タワー", "서울", "猫", "京北"])
+
+    assert [passages[0][:2] for passages in found[:5]] == ["我喜", "北京", "東京", "서울", "猫 "]
+    assert found[5] == ["北京大学在北京"]  # its characters, though not as neighbours
+
+
 def test_common_words_are_searched_like_others_since_names_may_be_made_of_them() -> None:
     assert BM25(["a band", "The The, a band"])("The The") == ["The The, a band"]
 
@@ -179,6 +188,18 @@ def test_a_corpus_without_a_word_is_refused(passages: list[str]) -> None:
 def test_one_text_in_place_of_a_list_is_refused() -> None:
     with pytest.raises(DataError, match="was given one text: 'Ada was born"):
         BM25("Ada was born in Oslo")
+    with pytest.raises(InputError, match="with the one text 'Ada'"):
+        BM25(["Ada"]).batch("Ada")
+
+
+def test_what_is_no_text_is_refused() -> None:
+    rows: Any = ["Ada", {"text": "Bob"}]
+    query: Any = None
+
+    with pytest.raises(DataError, match=r"one of these is {'text': 'Bob'}. Write the texts alone"):
+        BM25(rows)
+    with pytest.raises(InputError, match=r"was asked for None. Give the query as a text"):
+        BM25(["Ada"])(query)
 
 
 def test_asking_for_no_passages_is_refused() -> None:
@@ -186,6 +207,8 @@ def test_asking_for_no_passages_is_refused() -> None:
         BM25(["Ada"], k=0)
     with pytest.raises(InputError, match="k=-1"):
         BM25(["Ada"])("Ada", k=-1)
+    with pytest.raises(InputError, match=r"k=1\.5"):
+        BM25(["Ada"], k=1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(("passages", "k"), [(["Ada", "Bob"], 2), (["Bob", "Ada"], 1), (["Ada Bob"], 1)])

@@ -324,6 +324,19 @@ def test_an_index_of_files_that_do_not_belong_together_says_so(corpus: Path, nam
         lp.BM25.load(index_of(corpus))
 
 
+@pytest.mark.parametrize("name", ["passages.bin", "places.npy"])
+def test_damage_that_shows_in_a_search_says_so(corpus: Path, name: str) -> None:
+    lp.BM25.from_files(corpus)
+    file = next(index_of(corpus).glob(f"*/{name}"))
+    data = file.read_bytes()
+    file.write_bytes(
+        data[:128] + b"\xff\x7f" * ((len(data) - 128) // 2) if name == "places.npy" else b"\xff" * len(data)
+    )
+
+    with pytest.raises(lp.DataError, match=r"the index in .* is damaged .* Delete that folder"):
+        lp.BM25.from_files(corpus)("fjord")
+
+
 def test_what_does_not_tell_its_own_content_is_no_index(corpus: Path) -> None:
     lp.BM25.from_files(corpus)
     meta = next(index_of(corpus).glob("*/meta.json"))
@@ -338,10 +351,10 @@ def test_what_does_not_tell_its_own_content_is_no_index(corpus: Path) -> None:
 def test_an_index_of_another_version_is_built_anew_and_refused_where_the_source_is_missing(corpus: Path) -> None:
     lp.BM25.from_files(corpus)
     meta = next(index_of(corpus).glob("*/meta.json"))
-    meta.write_text(meta.read_text().replace('"format":1', '"format":7'))
-    meta.parent.rename(meta.parent.with_name(meta.parent.name.replace("1-", "7-", 1)))
+    meta.write_text(meta.read_text().replace('"format":2', '"format":7'))
+    meta.parent.rename(meta.parent.with_name(meta.parent.name.replace("2-", "7-", 1)))
 
-    with pytest.raises(lp.DataError, match="holds an index of format 7, and this version of lmprog reads format 1"):
+    with pytest.raises(lp.DataError, match="holds an index of format 7, and this version of lmprog reads format 2"):
         lp.BM25.load(index_of(corpus))
     assert lp.BM25.from_files(corpus)("fjord") == [OSLO]
     assert lp.BM25.load(index_of(corpus))("fjord") == [OSLO]

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 from lmprog.errors import DataError, InputError
+from lmprog.module import is_whole
 from lmprog.retrieval.corpus import PASSAGE_WORDS, Corpus
 from lmprog.retrieval.index import Index, build
 from lmprog.retrieval.saved import kept, load
@@ -21,7 +22,9 @@ class BM25:
     and reads from disk what a query needs.
 
     Words are compared in lower case and whole: no stemming and no stop words, so that names are found as they are
-    written. Passages that score the same come in the order given; those that share no word with the query never come.
+    written. Chinese, Japanese and Korean have every character and every two neighbours as words (Nie et al. 2000, "On the
+    use of words and n-grams for Chinese information retrieval"); other scripts without spaces, such as Thai, are not
+    divided. Passages that score the same come in the order given; those that share no word with the query never come.
     Lucene's variant with k1 = 1.5, b = 0.75 (Robertson and Zaragoza 2009; Lù 2024, arXiv:2407.03618).
 
     Many threads may search at once.
@@ -32,6 +35,10 @@ class BM25:
             raise DataError(f"BM25 takes a list of passages, but was given one text: {passages[:80]!r}. Write [...].")
         _check_k(k)
         texts = tuple(passages)
+        if wrong := [text for text in texts if not isinstance(cast("object", text), str)]:
+            raise DataError(
+                f'BM25 takes a list of texts, and one of these is {wrong[0]!r:.80}. Write the texts alone, [row["text"] for row in rows].'
+            )
         self._index, self.k = Index(texts, build(texts)), k
 
     @classmethod
@@ -95,10 +102,14 @@ class BM25:
 
     def __call__(self, query: str, /, *, k: int | None = None) -> list[str]:
         """Return at most `k` passages, best first; as many as the retriever was made for where that is None."""
+        if not isinstance(cast("object", query), str):
+            raise InputError(f"BM25 was asked for {query!r:.80}. Give the query as a text.")
         return self._index.search(query, self.k if k is None else _check_k(k))
 
     def batch(self, queries: Iterable[str], *, k: int | None = None) -> list[list[str]]:
         """Return the passages for each query, as so many calls would, on all cores at once; equal queries are searched for once."""
+        if isinstance(queries, str):
+            raise InputError(f"a batch of queries was asked for with the one text {queries[:80]!r}. Write [...].")
         asked = list(queries)
         distinct = list(dict.fromkeys(asked))
         with ThreadPoolExecutor(os.cpu_count()) as threads:  # most of a search in a large corpus leaves Python
@@ -107,8 +118,8 @@ class BM25:
 
 
 def _check_k(k: int) -> int:
-    if k < 1:
-        raise InputError(f"BM25 was asked for k={k} passages a query. Give at least 1.")
+    if not is_whole(k, 1):
+        raise InputError(f"BM25 was asked for k={k!r} passages a query. Give at least 1.")
     return k
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from lmprog.data import numbered_jsonl
 from lmprog.errors import DataError, InputError
+from lmprog.module import is_whole
 from lmprog.request import canonical_json
 from lmprog.retrieval.division import divided, sections
 
@@ -39,8 +40,8 @@ class Corpus:
     words: int = PASSAGE_WORDS
 
     def __post_init__(self) -> None:
-        if self.words < 1:
-            raise InputError(f"a passage cannot have words={self.words} words at most. Give at least 1.")
+        if not is_whole(self.words, 1):
+            raise InputError(f"a passage cannot have words={self.words!r} words at most. Give at least 1.")
 
     def passages(self) -> Iterator[str]:
         """Yield every passage in order. A line, or a file of text, is in memory at a time. DataError where there is none."""

@@ -14,6 +14,7 @@ from lmprog.errors import AuthError, InputError, LMError, LmprogError, Unavailab
 from lmprog.lm.refusals import Refusal, read_refusal
 from lmprog.lm.retry import Patience, patience_s
 from lmprog.lm.wire import Answer, shown
+from lmprog.module import is_whole
 from lmprog.request import read_json
 from lmprog.secrets import keep_secrets_in
 
@@ -57,7 +58,7 @@ class HTTPRetriever:
     ) -> None:
         """`headers` go with each request, such as a key; `timeout_s` is for each attempt."""
         self._name, self.url, self.k = _checked_url(url), url, _checked_k(k)
-        self._headers = {"Accept": "application/json", "User-Agent": "lmprog", **(headers or {})}
+        self._headers = {"Accept": "application/json", "User-Agent": "lmprog", **_checked_headers(headers or {})}
         keep_secrets_in(self._headers)
         self._timeout_s, patient_s = timeout_s, patience_s() if outage_s is None else outage_s
         self._at_first = Patience(self._name, outage_s=min(FIRST_OUTAGE_S, patient_s))
@@ -86,6 +87,8 @@ class HTTPRetriever:
 
     def batch(self, queries: Iterable[str], *, k: int | None = None) -> list[list[str]]:
         """Return the passages for each query, as so many calls would, with several under way at a time."""
+        if isinstance(queries, str):
+            raise InputError(f"a batch of queries was asked for with the one text {shown(queries)}. Write [...].")
         all_asked = [self._asked(query, k) for query in queries]
         all_found = loop.gather(map(self._found, all_asked), at_once=AT_ONCE)
         return [list(found) for found in loop.run(all_found, instead="await retriever.acall(query)")]
@@ -94,6 +97,8 @@ class HTTPRetriever:
         return {"identity": self.identity}
 
     def _asked(self, query: str, k: int | None) -> _Asked:
+        if not isinstance(cast("object", query), str):
+            raise InputError(f"a retriever was asked for {shown(repr(query))}. Give the query as a text.")
         return query, self.k if k is None else _checked_k(k)
 
     async def _found(self, asked: _Asked) -> tuple[str, ...]:
@@ -196,7 +201,19 @@ def _checked_url(url: str) -> str:
     return url.partition("?")[0]
 
 
+def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers that can be sent. Of one that cannot, the error shows the name alone: it may hold a key."""
+    if not isinstance(cast("object", headers), Mapping):
+        raise InputError('`headers` should be texts by name, such as {"Authorization": "Bearer ..."}.')
+    for name, value in headers.items():
+        if not all(isinstance(cast("object", text), str) and text.isprintable() for text in (name, value)):
+            raise InputError(
+                f"the header {name!r} is no text of one line. Where its value was read from a file: `.strip()` it."
+            )
+    return headers
+
+
 def _checked_k(k: int) -> int:
-    if k < 1:
-        raise InputError(f"a retriever was asked for k={k} passages a query. Give at least 1.")
+    if not is_whole(k, 1):
+        raise InputError(f"a retriever was asked for k={k!r} passages a query. Give at least 1.")
     return k

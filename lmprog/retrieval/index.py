@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +27,10 @@ PEAK = 1024
 """Passages of which the best score is looked at first: those that cannot be among the best are then never looked at."""
 
 _WORD = re.compile(r"\w+")
+_UNSPACED = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
+"""Chinese characters, kana and Korean syllables: what words there are no space tells, or it stands behind particles too."""
+_HAS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_RUN = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
 
 Allocate = Callable[[str, Any, tuple[int, ...]], NDArray[Any]]
 """Makes an array of a name, type and shape: in memory, or in a file of that name."""
@@ -54,8 +60,10 @@ class _Scorer(Protocol):
 class Index:
     """Passages, and the postings of their words. Nothing changes in a search, so that threads may share it."""
 
-    def __init__(self, passages: Sequence[str], postings: Postings, fingerprint: str = "") -> None:
-        self.passages, self.fingerprint = passages, fingerprint
+    def __init__(
+        self, passages: Sequence[str], postings: Postings, fingerprint: str = "", kept_in: Path | None = None
+    ) -> None:
+        self.passages, self.fingerprint, self._kept_in = passages, fingerprint, kept_in
         self._words = postings.words
         self._scorer: _Scorer = import_module("bm25s").BM25()  # only now: it takes 0.2 s
         self._scorer.scores = {
@@ -67,7 +75,13 @@ class Index:
         self._scorer.nonoccurrence_array = None  # a word that is missing gives nothing, in Lucene's variant
 
     def search(self, query: str, k: int) -> list[str]:
-        """Return at most `k` passages, best first."""
+        """Return at most `k` passages, best first. DataError where a kept index turns out to be damaged."""
+        try:
+            return self._best(query, k)
+        except (IndexError, UnicodeDecodeError) as error:
+            raise damaged(self._kept_in, str(error)) from None
+
+    def _best(self, query: str, k: int) -> list[str]:
         known = [number for word in words_of(query) if (number := self._number(word)) is not None]
         if not known:
             return []
@@ -79,9 +93,23 @@ class Index:
         return number if number < len(self._words) and self._words[number] == word else None
 
 
+def damaged(place: Path | None, why: str) -> DataError:
+    """Return the error that an index cannot be used."""
+    return DataError(f"the index in {place} is damaged ({why}). Delete that folder: the index is then built anew.")
+
+
 def words_of(text: str) -> list[str]:
-    """Return the words of a text as they are compared."""
-    return _WORD.findall(text.lower())
+    """Return the words of a text as they are compared; of scripts without spaces each character, and each with the next."""
+    words: list[str] = _WORD.findall(text.lower())
+    if text.isascii() or not _HAS_UNSPACED.search(text):
+        return words
+    return [part for word in words for run in _RUN.findall(word) for part in _parts(run)]
+
+
+def _parts(run: str) -> list[str]:
+    if not _HAS_UNSPACED.match(run):
+        return [run]
+    return [*run, *map("".join, pairwise(run))]
 
 
 def best(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Self, overload
 
 import numpy as np
@@ -24,9 +25,9 @@ from pydantic import BaseModel, ValidationError
 from lmprog.errors import DataError, InputError
 from lmprog.locks import lock
 from lmprog.retrieval.corpus import Corpus
-from lmprog.retrieval.index import Index, Postings, build
+from lmprog.retrieval.index import Index, Postings, build, damaged
 
-FORMAT = 1
+FORMAT = 2
 """Of an index. Another is not read: it is built anew, or asked for."""
 SUFFIX = ".bm25"
 META, LOCK, PART = "meta.json", "lock", ".part"
@@ -127,12 +128,15 @@ def _opened(place: Path) -> Index:
         sound = len(passages) == meta.passages and len(starts) == len(words) + 1
         if not (sound and len(places) == len(scores) == starts[-1]):
             raise ValueError("its files do not fit together")
-    except (OSError, EOFError, ValueError) as error:  # pydantic's errors are ValueErrors
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TokenError,
+    ) as error:  # pydantic's errors are ValueErrors; numpy parses Python
         why = str(error).partition("\n")[0]
-        raise DataError(
-            f"the index in {place} is damaged ({why}). Delete that folder: the index is then built anew."
-        ) from None
-    return Index(passages, Postings(words, starts, places, scores), meta.fingerprint)
+        raise damaged(place, why) from None
+    return Index(passages, Postings(words, starts, places, scores), meta.fingerprint, place)
 
 
 def _texts(place: Path, name: str) -> Texts:
