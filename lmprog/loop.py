@@ -159,7 +159,7 @@ class _Shared:
             if not self._borrowed():
                 return False
             try:
-                self.loop.call_soon(call.start, self.loop)  # after what came in meanwhile: that a server hung up, say
+                call.start(self.loop)
                 while not (call.over or interrupts.raised):
                     self.loop.run_forever()
             finally:
@@ -242,7 +242,7 @@ class _Call(Generic[T]):
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Called by the thread that runs the loop, in the caller's context or a copy of it."""
-        self._task = loop.create_task(self._run())
+        self._task = asyncio.Task(self._run(), loop=loop)  # `create_task` takes as long again
 
     async def _run(self) -> None:
         try:
@@ -375,6 +375,7 @@ def _leave(shared: _Shared, call: _Call[Any]) -> None:
     shared.loop.call_soon_threadsafe(call.cancel)
 
     async def settle() -> None:
+        await asyncio.sleep(0)  # `cancel` takes effect a pass later
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and task.cancelling()]
         await asyncio.wait(tasks, timeout=CLEANUP_S) if tasks else None
 

@@ -260,14 +260,14 @@ def _request(
     config = params.config
     temperature = here.temperature if config.temperature is None else config.temperature
     return Request(
-        messages=template.render(values),
-        schema=template.schema,
-        temperature=temperature or 0.0,
-        max_tokens=config.max_tokens or DEFAULT_MAX_TOKENS,
-        sample=here.sample,
-        weights=params.weights.sha256 if params.weights else None,
-        json_reply=template.json_reply,
-        tools=template.tools if isinstance(template, Native) else (),
+        template.render(values),
+        template.schema,
+        temperature or 0.0,
+        config.max_tokens or DEFAULT_MAX_TOKENS,
+        here.sample,
+        params.weights.sha256 if params.weights else None,
+        template.json_reply,
+        template.tools if isinstance(template, Native) else (),
         lm=config.lm,
     )
 

@@ -161,6 +161,18 @@ async def answer(lm: LM, request: Request) -> Response:
         raise LMError(what, unshown=f"{raised}.") from error
 
 
+class Checked:
+    """The layer right around a client that may be the user's own: see `answer`."""
+
+    def __init__(self, lm: LM) -> None:
+        self.name, self.capabilities = lm.name, lm.capabilities
+        self._lm = lm
+
+    async def __call__(self, request: Request, /) -> Response:
+        """Answer one request."""
+        return await answer(self._lm, request)
+
+
 async def _answered(lm: LM, request: Request) -> Response:
     given = cast("object", lm(request))
     if not isinstance(given, CoroutineType) and not isawaitable(given):
@@ -255,8 +267,14 @@ def request_key(lm_name: str, request: Request) -> str:
         request.logprobs,
         request.replies,
     )
-    turns = ",".join([_turn(message) for message in request.messages])
-    texts = "".join([message.text for message in request.messages])
+    messages = request.messages
+    turns = ",".join(
+        [
+            _turn(message) if message.tool_calls or message.tool_call_id else f'["{message.role}",{len(message.text)}]'
+            for message in messages
+        ]
+    )
+    texts = "".join([message.text for message in messages])
     return hashlib.sha256(f"{start}{turns}{end}\n{texts}".encode(errors="surrogatepass")).hexdigest()
 
 
@@ -284,7 +302,5 @@ def _around(
 
 
 def _turn(message: Message) -> str:
-    if message.tool_calls or message.tool_call_id:
-        calls = [[call.id, call.name, call.arguments] for call in message.tool_calls]
-        return canonical_json([message.role, len(message.text), message.tool_call_id, calls])
-    return f'["{message.role}",{len(message.text)}]'
+    calls = [[call.id, call.name, call.arguments] for call in message.tool_calls]
+    return canonical_json([message.role, len(message.text), message.tool_call_id, calls])

@@ -89,6 +89,8 @@ class Field:
 
     def decode(self, data: object) -> Any:
         """Return JSON data as a value of the field's type, or raise pydantic's ValidationError."""
+        if self.annotation is str and type(data) is str and data.isascii():  # which is all that pydantic would find out
+            return data
         return self.adapter.validate_json(json.dumps(data))
 
 

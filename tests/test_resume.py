@@ -251,7 +251,7 @@ def test_the_clock_of_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
     result = compiled(tmp_path / "run", second, budget)
 
-    assert 125 <= len(first.searched) + len(second.searched) <= 130 + IN_FLIGHT  # these are let finish
+    assert 125 <= len(first.searched) + len(second.searched) <= 130 + 5 * IN_FLIGHT  # those in flight are let finish
     facts = json.loads((tmp_path / "run" / RUN).read_text())
     assert facts["seconds"] == pytest.approx(first.now() + second.now(), abs=0.1)
     assert facts["sent"] >= len(first.searched) + result.spent.total_sent.calls
@@ -267,7 +267,9 @@ def test_what_each_role_paid_adds_up_over_the_processes_and_stands_in_the_report
     paid = json.loads((tmp_path / "run" / RUN).read_text())["usd_by_role"]
     answered = [len(one.searched) + len(one.proved) for one in (first, second)]
     assert min(answered) > 0
-    refused = 0.001 * IN_FLIGHT  # of what was under way when the key was refused, as much as was held
+    refused = (
+        0.002 * IN_FLIGHT
+    )  # of what was under way when the key was refused, as much as was held: no more than double
     assert 0.001 * sum(answered) <= sum(paid.values()) + 1e-9 <= 0.001 * sum(answered) + refused
     assert paid.keys() >= {"task", "proposer"}
     assert f"${paid['task']:.4f}" in (result.run_dir / REPORT).read_text()

@@ -26,6 +26,7 @@ from lmprog.lm.tiny.curriculum import Example, Turn, training_example  # noqa: E
 from lmprog.lm.tiny.model import Model, Shape  # noqa: E402
 from lmprog.lm.tiny.reading import Passage, read  # noqa: E402
 from lmprog.lm.tiny.training import run  # noqa: E402
+from lmprog.lm.tiny.training.attention import BLOCK, attend  # noqa: E402
 from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths  # noqa: E402
 from lmprog.lm.tiny.training.export import read_sizes, read_weights  # noqa: E402
 from lmprog.lm.tiny.training.network import Network  # noqa: E402
@@ -99,6 +100,21 @@ def same(some: Sequence[Batch], others: Sequence[Batch]) -> bool:
         and one.drawn == other.drawn
         for one, other in zip(some, others, strict=True)
     )
+
+
+@pytest.mark.parametrize("length", [1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 40])
+def test_attention_in_blocks_gives_what_pytorchs_own_gives_and_the_same_derivatives(length: int) -> None:
+    seeded = torch.Generator().manual_seed(length)
+    shape = (2, 3, length, 8)
+    q, k, v = (torch.randn(shape, generator=seeded, dtype=torch.float64).requires_grad_() for _ in range(3))
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    weights = torch.randn(shape, generator=seeded, dtype=torch.float64)
+
+    found = attend(q, k, v)
+
+    assert torch.allclose(found, wanted, atol=1e-12)
+    grown = (torch.autograd.grad((read * weights).sum(), (q, k, v)) for read in (found, wanted))
+    assert all(torch.allclose(ours, theirs, atol=1e-12) for ours, theirs in zip(*grown, strict=True))
 
 
 def test_batches_are_the_same_for_any_number_of_workers(untrained: Path) -> None:

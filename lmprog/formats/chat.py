@@ -107,6 +107,8 @@ def _fits(text: str) -> bool:
 
 def _marks(text: str) -> list[re.Match[str]]:
     """Return the markers that begin a line. (`^` would be tried at every character, which takes three times as long.)"""
+    if "[[ " not in text:
+        return []
     return [mark for mark in _MARKER.finditer(text) if not mark.start() or text[mark.start() - 1] == "\n"]
 
 

@@ -14,7 +14,7 @@ from lmprog.lm.compose import Routed
 from lmprog.lm.ledger import Price
 from lmprog.lm.retry import Retried
 from lmprog.lm.specs import from_spec
-from lmprog.request import LM, read_json
+from lmprog.request import LM, Checked, read_json
 
 ENVIRONMENT = "LMPROG_LM"
 CACHE = "LMPROG_CACHE"
@@ -73,7 +73,7 @@ def plain(lm: LM | str) -> Routed:
 
     def layers(client: LM) -> LM:
         log = shared_log()
-        retried = Retried(client)
+        retried = Retried(Checked(client))
         return retried if log is None else Cached(retried, log)
 
     return Routed(from_spec(lm), layers)

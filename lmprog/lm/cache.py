@@ -55,7 +55,7 @@ class _Flight:
     """A call under way, and those who wait for it."""
 
     task: "asyncio.Task[None] | None" = None
-    waiting: "set[asyncio.Future[Response]]" = field(default_factory=set["asyncio.Future[Response]"])
+    waiting: "set[asyncio.Future[Response]]" = field(default_factory=lambda: set())  # a generic alias makes one slowly
 
 
 class CallLog:
@@ -81,6 +81,7 @@ class CallLog:
             return
         try:
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            self._writing = self._db.cursor()
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         try:
@@ -128,7 +129,7 @@ class CallLog:
             return self.get(key) or response
         row = (key, role, lm_name, _request_text(request), _response_text(response))
         try:
-            written = self._db.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", row)
+            written = self._writing.execute("INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?)", row)
         except sqlite3.Error as error:
             self._failed = error
             raise self._unusable(error) from error
@@ -142,6 +143,11 @@ class CallLog:
         """Raise RunDirError where a reply could not be written: a further one would be paid for and lost."""
         if self._failed is not None:
             raise self._unusable(self._failed)
+
+    @property
+    def keeps_at_once(self) -> bool:
+        """Whether what was put is committed by now."""
+        return self._when_kept is None
 
     def when_kept(self, do: Callable[[], None]) -> None:
         """Do something once what was put is committed. Calls that got a slot meanwhile are then on their way."""
@@ -278,26 +284,25 @@ class Cached:
 
     async def _join(self, key: str, request: Request) -> Response:
         """Wait for the one call under a key. It is a task of its own, so that one who leaves takes it from nobody."""
-        flight = self._log.flights.get(key)
+        here, flight = asyncio.get_running_loop(), self._log.flights.get(key)
         if flight is None:
             flight = self._log.flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._send(key, request, flight))
-        reply: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+            flight.task = asyncio.Task(self._send(key, request, flight), loop=here)  # `create_task` takes as long again
+        reply: asyncio.Future[Response] = here.create_future()
         flight.waiting.add(reply)
         try:
             return await reply
         finally:
             flight.waiting.discard(reply)
-            if not flight.waiting:
+            if not flight.waiting and self._log.flights.get(key) is flight:
                 await self._land(key, flight)
 
     async def _land(self, key: str, flight: _Flight) -> None:
         """Forget a call that nobody waits for any more, ending it first if it still runs."""
-        if self._log.flights.get(key) is flight:
-            del self._log.flights[key]
-            if flight.task is not None:
-                flight.task.cancel()
-                await asyncio.wait({flight.task})
+        del self._log.flights[key]
+        if flight.task is not None:
+            flight.task.cancel()
+            await asyncio.wait({flight.task})
 
     async def _send(self, key: str, request: Request, flight: _Flight) -> None:
         """Send a request and hand the reply, or what went wrong, to those who wait. They go on once it is committed."""
@@ -315,7 +320,10 @@ class Cached:
                 reply.cancel()
             raise
         else:
-            self._log.when_kept(partial(self._hand_over, key, flight, response))
+            if self._log.keeps_at_once:
+                self._hand_over(key, flight, response)
+            else:
+                self._log.when_kept(partial(self._hand_over, key, flight, response))
 
     def _hand_over(self, key: str, flight: _Flight, response: Response) -> None:
         for reply in self._landed(key, flight):
@@ -341,15 +349,16 @@ _settings: Callable[[Request], tuple[object, ...]] = attrgetter(*_NAMES[Request]
 
 
 def _request_text(request: Request) -> str:
-    messages = ",".join([_message_text(message) for message in request.messages])
-    return f'{{"messages":[{messages}],{_settings_text(*_settings(request))}}}'
+    texts = [_message_text(message, _text_of_many) for message in request.messages[:-1]]  # the same for all rows
+    texts += [_message_text(message, _text) for message in request.messages[-1:]]
+    return f'{{"messages":[{",".join(texts)}],{_settings_text(*_settings(request))}}}'
 
 
-def _message_text(message: Message) -> str:
+def _message_text(message: Message, text: Callable[[str], str]) -> str:
     """Return a message as JSON text. What nearly all are like is written by hand, in a quarter of the time."""
     if message.tool_calls or message.tool_call_id is not None:
         return _json(_fields(message))
-    return f'{{"role":"{message.role}","text":{_text(message.text)},"tool_calls":[],"tool_call_id":null}}'
+    return f'{{"role":"{message.role}","text":{text(message.text)},"tool_calls":[],"tool_call_id":null}}'
 
 
 @lru_cache(typed=True)
@@ -381,6 +390,7 @@ def _response(text: str) -> Response:
 
 
 _text = json.JSONEncoder().encode
+_text_of_many = lru_cache(_text)
 _number = lru_cache(typed=True)(_text)
 _json = json.JSONEncoder(default=_fields, separators=(",", ":")).encode
 """JSON text; ASCII, so that a broken surrogate in a reply does no harm."""

@@ -1,5 +1,6 @@
 """HTTP to providers: one pool of connections for the process, on lmprog's event loop."""
 
+import asyncio
 import atexit
 import os
 import ssl
@@ -59,6 +60,7 @@ async def send(
     URL's query out, which may hold a key, or what stands in a row.
     """
     named = url.partition("?")[0]
+    await asyncio.sleep(0)  # while nobody ran the loop, a server may have hung up: let the pool hear of it
     try:
         async with _opened().request(
             method,

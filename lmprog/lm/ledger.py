@@ -45,9 +45,9 @@ class Budget:
             _check(cap.name, getattr(self, cap.name))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Amount:
-    """A number of calls, and what they cost."""
+    """A number of calls, and what they cost. Nobody changes one; frozen, it would take thrice the time, several times a call."""
 
     calls: int = 0
     prompt_tokens: int = 0
@@ -89,7 +89,7 @@ class Spent:
         return json.dumps({**by_sense, "seconds": self.seconds}, indent=indent)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Reservation:
     """The most that one attempt is expected to cost, held until it is settled."""
 
@@ -152,6 +152,7 @@ class Ledger:
         self._asked: dict[str, Role] = {}
         self._tabs: set[Tab] = set()
         self._answers: dict[str, Amount] = {}
+        self._settled_last: tuple[Response | None, Amount] = None, Amount()
         self._trained: dict[str, Amount] = {}
 
     @property
@@ -277,7 +278,8 @@ class Ledger:
             )
         cost = self._answers.get(key)
         if cost is None:
-            self._answers[key] = cost = self._cost(lm_name, request, response)
+            settled, known = self._settled_last
+            self._answers[key] = cost = known if response is settled else self._cost(lm_name, request, response)
             if recorded:
                 self._charged.add(cost)
         if isinstance(tally := scope.current().tally, _Tally):
@@ -329,7 +331,7 @@ class Ledger:
         estimate = _prompt_tokens(request)
         prompt = math.ceil(estimate * self._heavier.get(lm_name, 1.0))
         needed = Amount(1, prompt, allowance, self._usd(lm_name, prompt, allowance))
-        if needed.tokens > self.largest.tokens or needed.usd > self.largest.usd:
+        if prompt + allowance > self.largest.tokens or needed.usd > self.largest.usd:
             self.largest = _most(self.largest, needed)
         if self._queued or not self._fits(needed):
             await self._wait_for(needed)
@@ -356,7 +358,9 @@ class Ledger:
             lm_name, heavier = reservation.lm_name, response.prompt_tokens / max(reservation.prompt_tokens, _SHORT)
             if heavier > self._heavier.get(lm_name, 1.0):
                 self._heavier[lm_name] = heavier
-            self._close(reservation, self._cost(lm_name, reservation.request, response))
+            cost = self._cost(lm_name, reservation.request, response)
+            self._settled_last = response, cost
+            self._close(reservation, cost)
 
     def settle_refused(self, reservation: Reservation) -> None:
         """Count a call that the provider refused to work on: it cost no tokens."""

@@ -6,12 +6,12 @@ import math
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from lmprog.errors import InputError, UnavailableError
-from lmprog.request import LM, Request, Response, answer
+from lmprog.request import LM, Request, Response
 
 T = TypeVar("T")
 
@@ -74,7 +74,18 @@ class Patience:
 
     async def __call__(self, ask: Callable[[], Awaitable[T]], /) -> T:
         """Return what `ask` gives, after as many attempts as it takes. Called on lmprog's own event loop."""
+        return await self.after([], ask)
+
+    @property
+    def calm(self) -> bool:
+        """Whether the last attempt of any call got an answer."""
+        return not (self._in_a_row or self._probes)
+
+    async def after(self, failed: Sequence[UnavailableError], ask: Callable[[], Awaitable[T]]) -> T:
+        """Go on with a call whose first attempts failed just now."""
         failures: list[_Failure] = []
+        for error in failed:
+            self._note(error, failures)
         while True:
             attempt = self._probe if self._down else self._attempt
             got = await attempt(ask, failures)
@@ -104,14 +115,17 @@ class Patience:
         try:
             got = await ask()
         except UnavailableError as error:
-            failures.append(_Failure(self._now(), error))
-            self._in_a_row.append(failures[-1])
+            self._note(error, failures)
             return None
         if self._probes:
             self._say(f"answers again after {self._now() - self._in_a_row[0].at:.0f} s", self._in_a_row)
         self._in_a_row.clear()
         self._probes = 0
         return (got,)
+
+    def _note(self, error: UnavailableError, failures: list[_Failure]) -> None:
+        failures.append(_Failure(self._now(), error))
+        self._in_a_row.append(failures[-1])
 
     async def _back_off(self, failures: list[_Failure]) -> None:
         now = self._now()
@@ -139,7 +153,7 @@ class Patience:
 
 
 class Retried:
-    """The layer that makes another attempt where it may help."""
+    """The layer that makes another attempt where it may help. The LM inside is a layer of ours: see `Checked`."""
 
     def __init__(self, lm: LM, patience: Patience | None = None) -> None:
         self.name, self.capabilities = lm.name, lm.capabilities
@@ -147,7 +161,13 @@ class Retried:
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request, after as many attempts as it takes."""
-        return await self._patience(lambda: answer(self._lm, request))
+        failed: list[UnavailableError] = []
+        if self._patience.calm:  # as nearly always: without it a call takes longer
+            try:
+                return await self._lm(request)
+            except UnavailableError as error:
+                failed.append(error)
+        return await self._patience.after(failed, lambda: self._lm(request))
 
 
 def _causes(failures: list[_Failure]) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lmprog.lm.tiny.model import Shape
+from lmprog.lm.tiny.training.attention import attend
 
 BRANCH = 0.5
 """How much smaller the matrices begin whose output is added to the stream."""
@@ -43,7 +44,7 @@ class Attention(nn.Module):
         rows, length, width = x.shape
         matrices = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])  # one product for the three
         q, k, v = F.linear(x, matrices).view(rows, length, 3, self._heads, -1).permute(2, 0, 3, 1, 4).unbind()
-        attended = F.scaled_dot_product_attention(_rotated(q, cos, sin), _rotated(k, cos, sin), v, is_causal=True)
+        attended = attend(_rotated(q, cos, sin), _rotated(k, cos, sin), v)
         mixed: Tensor = self.o_proj(attended.transpose(1, 2).reshape(rows, length, width))
         return mixed
 
