@@ -11,9 +11,11 @@ import contextvars
 import os
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent import futures
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -65,8 +67,35 @@ class Workers:
             level.close()
 
 
+class _Mail:
+    """What other threads want done on a loop, in order. Of any that come before the loop looks, the first alone wakes it:
+    to wake it is a system call, at which the threads change places.
+    """
+
+    def __init__(self, home: asyncio.AbstractEventLoop) -> None:
+        self.home = home
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._told = False
+
+    def post(self, do: Callable[[], None]) -> None:
+        """Have something done on the loop. RuntimeError where it is closed."""
+        self._waiting.append(do)
+        if not self._told:
+            self._told = True
+            self.home.call_soon_threadsafe(self._empty)
+
+    def _empty(self) -> None:
+        self._told = False  # first: what comes from here on either is seen below, or wakes the loop again
+        try:
+            while self._waiting:
+                self._waiting.popleft()()
+        finally:
+            if self._waiting:  # something failed, and what came after it is still to be done
+                self.home.call_soon(self._empty)
+
+
 _Reply = asyncio.Future[Any]
-_Job = tuple[asyncio.AbstractEventLoop, contextvars.Context, Callable[[], Any], _Reply]
+_Job = tuple[_Mail, contextvars.Context, Callable[[], Any], _Reply]
 
 
 class _Level:
@@ -76,6 +105,7 @@ class _Level:
         self._most = most
         self._threads = self._unfinished = 0
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._mail: _Mail | None = None
 
     async def run(self, work: Callable[[], T]) -> T:
         home = asyncio.get_running_loop()
@@ -84,7 +114,9 @@ class _Level:
         if self._unfinished > self._threads < self._most:
             self._threads += 1
             _thread.start_new_thread(self._do_jobs, ())  # `Thread.start` waits for the thread, and the loop with it
-        self._jobs.put((home, contextvars.copy_context(), work, reply))
+        if self._mail is None or self._mail.home is not home:
+            self._mail = _Mail(home)
+        self._jobs.put((self._mail, contextvars.copy_context(), work, reply))
         return await reply
 
     def close(self) -> None:
@@ -93,7 +125,7 @@ class _Level:
 
     def _do_jobs(self) -> None:
         while (job := self._jobs.get()) is not None:
-            home, context, work, reply = job
+            mail, context, work, reply = job
             result = error = None
             if not reply.cancelled():
                 try:
@@ -101,8 +133,8 @@ class _Level:
                 except BaseException as raised:  # noqa: BLE001  who waits for the reply raises it
                     error = raised
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                home.call_soon_threadsafe(self._end, reply, result, error)
-            del job, home, context, work, reply, result, error  # what an idle thread held would not be freed
+                mail.post(partial(self._end, reply, result, error))
+            del job, mail, context, work, reply, result, error  # what an idle thread held would not be freed
 
     def _end(self, reply: _Reply, result: object, error: BaseException | None) -> None:
         self._unfinished -= 1
@@ -125,6 +157,7 @@ class _Shared:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._mail = _Mail(self.loop)
         self.workers = Workers(DEFAULT_CONCURRENCY)
         self.runner: int | None = None
         """The thread that runs the loop, by `ident`."""
@@ -140,7 +173,7 @@ class _Shared:
             self._calls += 1
             if self.runner is None:
                 self._hand_over()
-        self.loop.call_soon_threadsafe(call.start, self.loop)
+        self._mail.post(partial(call.start, self.loop, contextvars.copy_context()))
 
     def ended(self) -> None:
         """Called on the loop at the end of each call submitted."""
@@ -240,9 +273,9 @@ class _Call(Generic[T]):
         self._error: BaseException | None = None
         self.over = False
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Called by the thread that runs the loop, in the caller's context or a copy of it."""
-        self._task = asyncio.Task(self._run(), loop=loop)  # `create_task` takes as long again
+    def start(self, loop: asyncio.AbstractEventLoop, context: contextvars.Context | None = None) -> None:
+        """Called by the thread that runs the loop, in the caller's context where none is given."""
+        self._task = asyncio.Task(self._run(), loop=loop, context=context)  # `create_task` takes as long again
 
     async def _run(self) -> None:
         try:

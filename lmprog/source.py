@@ -223,14 +223,14 @@ def _loaded(source: Source, stamps: tuple[object, ...]) -> Loaded:
     dropped: Counter[tuple[str, str]] = Counter()
     for pool in _pools(source):
         taken: list[Mapping[str, Any]] = []
-        for raw, row in _drawn(source, pool):
+        for texts, row in _drawn(source, pool):
             key = canonical_json([row[name] for name in source.inputs]) if not isinstance(row, Dropped) else ""
             if isinstance(row, Dropped) or key in seen:
                 dropped[pool.where, row.why if isinstance(row, Dropped) else SAME] += 1
                 continue
             seen.add(key)
             taken.append(row)
-            passages |= dict.fromkeys(source.passages(raw) if source.passages else ())
+            passages |= dict.fromkeys(texts)
             if len(taken) == pool.wanted:
                 break
         parts |= _shared(pool, taken)
@@ -291,8 +291,8 @@ def _by_use(pool: _Pool) -> list[_Pool]:
     ]
 
 
-def _drawn(source: Source, pool: _Pool) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any] | Dropped]]:
-    """Yield rows as published and as converted, in drawn order: none is read before it is asked for."""
+def _drawn(source: Source, pool: _Pool) -> Iterator[tuple[Sequence[str], Mapping[str, Any] | Dropped]]:
+    """Yield rows as converted, with the texts that come with them, in drawn order: none is read before it is asked for."""
     order = list(range(len(pool.rows)))
     if None not in pool.sizes.values():  # a file given for a part is all of it, as it is
         random.Random(f"{source.seed}/{'/'.join(sorted(pool.sizes))}").shuffle(order)
@@ -300,11 +300,12 @@ def _drawn(source: Source, pool: _Pool) -> Iterator[tuple[Mapping[str, Any], Map
         raw = pool.rows[index]
         try:
             row = source.to_row(raw)
+            texts = () if source.passages is None or isinstance(row, Dropped) else source.passages(raw)
         except DataError as error:
             raise DataError(
                 f"{pool.where}, {pool.place} {pool.numbers[index]}: {error}. {source.rows_wanted}."
             ) from None
-        yield raw, row
+        yield texts, row
 
 
 def _shared(pool: _Pool, rows: Sequence[Mapping[str, Any]]) -> dict[PartName, tuple[Mapping[str, Any], ...]]:

@@ -4,6 +4,7 @@ It shows a vote: one predictor asked several times at a temperature, and another
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -98,16 +99,14 @@ TRUTH = {"0": False, "1": True, "no": False, "yes": True, "false": False, "true"
 def to_row(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a patient and the answer. Cells may be texts or numbers; a code that nobody explains is not known."""
     if "patient" in raw:
-        return {"patient": field(raw, "patient", dict[str, Any]), "answer": field(raw, "answer", str)}
+        patient, answer = _patient(field(raw, "patient", dict[str, Any])), field(raw, "answer", str)
+        if answer not in ("yes", "no"):
+            raise DataError(f"`answer` is {answer!r} and should be 'yes' or 'no'")
+        return {"patient": patient.model_dump(), "answer": answer}
     texts = {name: _meaning(_cell(raw, column), codes) for name, (column, codes) in CODES.items()}
     truths = {name: _truth(raw, column) for name, column in YES_OR_NO.items()}
     numbers = {name: _cell(raw, column) for name, column in NUMBERS.items()}
-    try:
-        patient = Patient.model_validate({**texts, **truths, **numbers})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name = str(fault["loc"][0])
-        raise DataError(f"`{NUMBERS.get(name, name)}` is {fault['input']!r}: {fault['msg']}") from None
+    patient = _patient({**texts, **truths, **numbers}, NUMBERS)
     sick = _truth(raw, "gold" if "gold" in raw else "target")
     return {"patient": patient.model_dump(), "answer": "yes" if sick else "no"}
 
@@ -155,6 +154,16 @@ def make_task(source: Source = SOURCE) -> Task:
 
 
 TASK = make_task()
+
+
+def _patient(findings: Mapping[str, Any], columns: Mapping[str, str] = MappingProxyType({})) -> Patient:
+    """Return a patient; DataError names the first finding that does not fit, by its column where that has another name."""
+    try:
+        return Patient.model_validate(findings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = str(fault["loc"][0])
+        raise DataError(f"`{columns.get(name, name)}` is {fault['input']!r:.80}: {fault['msg']}") from None
 
 
 def _cell(raw: Mapping[str, Any], column: str) -> str:

@@ -8,8 +8,9 @@ ten passages that come with each row, those of all rows together: fewer, and the
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
+from lmprog.errors import DataError
 from lmprog.hub import Hub
 from lmprog.metrics import exact_match
 from lmprog.module import Module
@@ -82,8 +83,10 @@ def passages_of(raw: Mapping[str, Any]) -> Sequence[str]:
     if "context" in raw:
         context = field(raw, "context", dict[str, Any])
         titles, texts = field(context, "title", list[str]), field(context, "sentences", list[list[str]])
+        if len(titles) != len(texts):
+            raise DataError(f"`context` has {len(titles)} entries in `title` and {len(texts)} in `sentences`")
         return [titled(title, "".join(sentences)) for title, sentences in zip(titles, texts, strict=True)]
-    paragraphs = cast("Sequence[Mapping[str, Any]]", raw.get("paragraphs") or ())
+    paragraphs = field(raw, "paragraphs", list[dict[str, Any]]) if raw.get("paragraphs") is not None else []
     return [titled(field(each, "title", str), field(each, "text", str)) for each in paragraphs]
 
 

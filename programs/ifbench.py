@@ -82,7 +82,7 @@ def _relaxed(response: str) -> list[str]:
 
 def to_row(raw: Mapping[str, Any]) -> Mapping[str, Any] | Dropped:
     """Return the prompt and its instructions, each with the settings it has; left out where one of them has no check."""
-    names = field(raw, "instruction_id_list", list[Any])
+    names = field(raw, "instruction_id_list", list[str])
     settings = field(raw, "kwargs", list[Any])
     if not names or len(names) != len(settings):
         raise DataError(

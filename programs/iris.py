@@ -76,7 +76,7 @@ def to_row(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the sizes and the species, which may be given by name or by number from 0."""
     sizes = {name: field(raw, name, float) for name in SIZES}
     label: object = raw.get("answer", raw.get("species"))
-    species = SPECIES[label] if isinstance(label, int) and 0 <= label < len(SPECIES) else label
+    species = SPECIES[label] if type(label) is int and 0 <= label < len(SPECIES) else label
     if species not in SPECIES:
         raise DataError(f"`species` is {label!r} and should be one of {', '.join(SPECIES)}, or 0, 1, 2")
     return {**sizes, "answer": species}

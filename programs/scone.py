@@ -47,6 +47,8 @@ class ScoNe(Module):
 def to_row(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return context, question and answer. Rows with `premise`, `hypothesis` and `gold` are taken too."""
     if "context" in raw:
+        if raw.get("answer") not in LABELS.values():
+            raise DataError(f"`answer` is {raw.get('answer')!r} and should be one of {', '.join(LABELS.values())}")
         return {name: field(raw, name, str) for name in ("context", "question", "answer")}
     names = next((names for names in PUBLISHED if names[0] in raw), PUBLISHED[0])
     premise, hypothesis, label = (field(raw, name, str) for name in names)

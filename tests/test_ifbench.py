@@ -208,6 +208,8 @@ def test_a_row_whose_settings_do_not_fit_its_instructions_is_refused() -> None:
         to_row(asked_for("format:emoji", "format:quotes") | {"kwargs": [{}]})
     with pytest.raises(DataError, match="should hold an object"):
         to_row(asked_for("format:emoji") | {"kwargs": ["none"]})
+    with pytest.raises(DataError, match="`instruction_id_list` is"):
+        to_row(asked_for("format:emoji") | {"instruction_id_list": [["format:emoji"]]})
 
 
 def test_the_program_responds_and_then_rewrites_its_draft() -> None:

@@ -331,6 +331,18 @@ class TestRows:
             ("iris", {"species": 3}, "`species` is 3 and should be one of setosa, versicolor, virginica, or 0, 1, 2"),
             ("iris", {"petal_width": "wide"}, "`petal_width` is 'wide' and should be float"),
             ("hover", {"supporting_facts": [{"title": "x"}]}, "`key` is missing: the row has `title`"),
+            ("heart", {"patient": {"age": 63}, "answer": "no"}, "`sex` is"),
+            (
+                "heart",
+                {"patient": patient(), "answer": "perhaps"},
+                "`answer` is 'perhaps' and should be 'yes'",
+            ),
+            ("iris", {"species": True}, "`species` is True and should be one of"),
+            (
+                "scone",
+                {"context": "?", "question": "?", "answer": "maybe"},
+                "`answer` is 'maybe' and should be one of Yes, No",
+            ),
             (
                 "scone",
                 {"gold_label_edited": "maybe"},
@@ -343,6 +355,27 @@ class TestRows:
             source_of(name).to_row({**AS_PUBLISHED[name](1), **changes})
 
         assert says in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("passages", "says"),
+        [
+            ({"paragraphs": 3}, "`paragraphs` is 3 and should be"),
+            ({"paragraphs": ["Ada."]}, "`paragraphs` is ['Ada.'] and should be"),
+            (
+                {"context": {"title": ["Ada"], "sentences": []}},
+                "`context` has 1 entries in `title` and 0 in `sentences`",
+            ),
+        ],
+    )
+    def test_passages_that_do_not_fit_are_named_by_the_line_of_their_row(
+        self, tmp_path: Path, passages: dict[str, Any], says: str
+    ) -> None:
+        file = write(tmp_path / "rows.jsonl", [{"question": "?", "answer": "London", **passages}])
+
+        with pytest.raises(lp.DataError) as error:
+            source_of("hotpotqa").on({"train": file})()
+
+        assert f"rows.jsonl, line 1: {says}" in str(error.value)
 
     @pytest.mark.parametrize(
         ("name", "changes"),
