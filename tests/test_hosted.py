@@ -200,7 +200,7 @@ def test_options_that_a_host_does_not_have_are_refused(server: Server, tmp_path:
     assert len(server.asked) == 4
 
 
-def test_a_plan_tells_the_tokens_of_a_training_at_the_host(server: Server) -> None:
+def test_a_plan_tells_the_tokens_of_a_training_at_the_host(server: Server, tmp_path: Path) -> None:
     some = rows(96)
 
     plan = lp.plan(
@@ -211,6 +211,7 @@ def test_a_plan_tells_the_tokens_of_a_training_at_the_host(server: Server) -> No
         metric=METRIC,
         optimizer="finetune",
         lm=client(server),
+        run_dir=tmp_path,
     )
 
     assert plan.requested["training"].tokens > 1000

@@ -1,6 +1,7 @@
 """`Pool`: choosing among given candidates, and the LM that plays recorded outcomes."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -90,7 +91,7 @@ def test_the_scores_of_rows_that_one_candidate_alone_ran_say_nothing() -> None:
     assert max(abs(means)) < 1e-9
 
 
-def test_a_pool_is_an_optimizer_for_compile() -> None:
+def test_a_pool_is_an_optimizer_for_compile(tmp_path: Path) -> None:
     def right(asked: Asked) -> dict[str, str]:
         return {"answer": asked.inputs["question"] if "repeat" in asked.instruction else "no"}
 
@@ -101,7 +102,7 @@ def test_a_pool_is_an_optimizer_for_compile() -> None:
 
     result = lp.compile(
         program, train=rows, metric=lp.metrics.exact_match("answer"), optimizer=Pool(candidates),
-        lm=ScriptedLM(right), run_dir=None,
+        lm=ScriptedLM(right), run_dir=tmp_path,
     )  # fmt: skip
 
     assert result.params["predict"].instruction == "Please repeat."

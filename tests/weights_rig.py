@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -66,7 +67,8 @@ def check_promises(optimizer: str | Optimizer, program: Any, rows: Sequence[Mapp
         lp.compile(program, optimizer=optimizer, lm=poor, **given)
     assert poor.sent == 0
 
-    plan = lp.plan(program, optimizer=optimizer, lm=lm, budget=lp.Budget(calls=2000), **given)
+    with TemporaryDirectory() as folder:
+        plan = lp.plan(program, optimizer=optimizer, lm=lm, budget=lp.Budget(calls=2000), run_dir=folder, **given)
     assert plan.requested["training"].tokens > 0
 
     problems = [rehearsal(program, rows[:40], rows[40:60], lm, calls=1000, seed=3) for _ in range(2)]
