@@ -29,7 +29,7 @@ _WORDS = {
 }  # fmt: skip
 """What a user knows a setting as."""
 _UNSHOWN = {
-    "program_code": "the program's code", "params": "the instructions or demos that the program starts with",
+    "program_code": "the program's code, or what it searches in", "params": "the instructions or demos that the program starts with",
     "train": "the train rows", "val": "the validation rows", "holdout": "the holdout rows",
 }  # fmt: skip
 """The same of settings that run.json holds as a digest."""

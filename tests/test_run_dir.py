@@ -176,7 +176,7 @@ class TestSettings:
 
         said = str(raised.value).partition("What differs: ")[2].partition(". Give")[0]
         assert said == (
-            "the code of the metric, or a value in it; the program's code; the LM (tiny there, openai/m now); the train rows"
+            "the code of the metric, or a value in it; the program's code, or what it searches in; the LM (tiny there, openai/m now); the train rows"
         )
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"name": "my-app"}'])

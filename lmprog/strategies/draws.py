@@ -10,6 +10,7 @@ from lmprog.errors import ContextError, InputError, LmprogError, MetricError, Ou
 from lmprog.metrics import Result, Score
 from lmprog.module import Program, is_whole, signature_of
 from lmprog.scope import Trace
+from lmprog.strategies.apart import apart
 from lmprog.strategies.inner import R
 
 Reward = Callable[[Mapping[str, Any], R], Result | Awaitable[Result]]
@@ -62,9 +63,8 @@ async def draw(program: Program, inputs: Inputs, number: int, of: int, *, temper
     A draw inside another has a sample index of its own, so that no two share a record. Systemic errors are raised.
     """
     here = scope.current()
-    trace = here.trace.branch() if here.trace else Trace()
     warmth = here.temperature if temperature is None else temperature
-    with scope.scoped(sample=here.sample * of + number, temperature=warmth, trace=trace):
+    with apart() as trace, scope.scoped(sample=here.sample * of + number, temperature=warmth):
         try:
             return Draw(trace, await cast("Any", program).acall(*inputs.args, **inputs.kwargs))
         except (OutputError, ContextError) as error:
