@@ -16,8 +16,8 @@ class BetterTogether:
 
     `prompts` and `weights` name the optimizers. In "auto" schedules that begin alike share what they begin with, so six
     stages are run, each with an equal part of what is left of the budget; which order is best depends on task and LM. The
-    params with the best score on the validation rows win, on which no weights are trained; a stage that brings nothing
-    is not built upon. Any other schedule, such as "pwp", runs as "mipro -> finetune -> mipro" does.
+    params with the best score on the validation rows win, on which no weights are trained, and of equal ones those with
+    the shortest prompts; a stage that brings nothing is not built upon. Any other schedule, such as "pwp", runs as "mipro -> finetune -> mipro" does.
     """
 
     schedule: str = "auto"
@@ -53,7 +53,7 @@ class BetterTogether:
                 break  # what capped this stage caps all that would follow
             found[schedule] = outcome
             problem.ended("schedule", stages=" -> ".join(schedule), score=outcome.score)
-        best = max(found, key=lambda schedule: found[schedule].score)
+        best = max(found, key=lambda schedule: (found[schedule].score, -_said(found[schedule].params)))
         first = found[stages[0]]
         return Outcome(
             found[best].params, found[best].score, first.baseline_score, f"best of the schedules: {' -> '.join(best)}"
@@ -61,3 +61,8 @@ class BetterTogether:
 
     def _stage(self, letter: str) -> Optimizer:
         return named(self.prompts if letter == "p" else self.weights)
+
+
+def _said(params: Params) -> int:
+    """Return the length of all that stands before a row in the prompts."""
+    return sum(len(value.model_dump_json(exclude={"weights"})) for value in params.values())

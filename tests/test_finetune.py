@@ -533,6 +533,7 @@ class Planted:
     [
         ({"p": 0.3, "w": 0.4, "pw": 0.5, "wp": 0.6, "pwp": 0.55, "wpw": 0.8}, "wpw"),
         ({"p": 0.9, "w": 0.4, "pw": 0.5}, "p"),
+        ({"w": 0.4, "p": 0.5, "pw": 0.8, "wpw": 0.8, "wp": 0.7}, "pw"),  # the shorter of two that are equal
         ({}, ""),
     ],
 )
