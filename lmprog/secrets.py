@@ -2,7 +2,10 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from lmprog.errors import InputError
 
 HIDDEN = "***"
 LEAST = 8
@@ -29,6 +32,26 @@ def keep_secrets_in(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if name.lower() == "authorization" or names_a_secret(name.replace("-", "_")):
             keep_secret(value.rpartition(" ")[2])
+
+
+def checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return headers that can be sent. Of one that cannot, the error shows the name alone: it may hold a key."""
+    if not isinstance(cast("object", headers), Mapping):
+        raise InputError('`headers` should be texts by name, such as {"Authorization": "Bearer ..."}.')
+    for name, value in headers.items():
+        if not all(isinstance(cast("object", text), str) and text.isprintable() for text in (name, value)):
+            raise InputError(
+                f"the header {name!r} is no text of one line. Where its value was read from a file: `.strip()` it."
+            )
+    return headers
+
+
+def keep_secrets_of(command: Sequence[str]) -> None:
+    """Note the keys among a command's words: `--api-key KEY`, `--api-key=KEY`, `API_KEY=KEY`."""
+    for word, following in zip(command, [*command[1:], ""], strict=False):
+        name, equals, value = word.lstrip("-").partition("=")
+        if names_a_secret(name.replace("-", "_")):
+            keep_secret(value if equals else following)
 
 
 def names_a_secret(name: str) -> bool:

@@ -261,6 +261,29 @@ def test_settings_that_belong_to_the_other_kind_of_server_are_refused(command: l
         mcp_tools(command, headers={"A": "b"})
 
 
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"server": "python 'server.py"}, r"cannot be read \(No closing quotation\). Write it as a list"),
+        (
+            {"server": "http://localhost/mcp", "headers": {"X-Key": "hidden-key-1234\n"}},
+            "'X-Key' is no text of one line",
+        ),
+        ({"server": "python server.py", "timeout_s": 0}, "timeout_s=0: write how many seconds"),
+    ],
+)
+def test_settings_that_no_server_could_have_are_refused(settings: dict[str, Any], why: str) -> None:
+    with pytest.raises(lp.InputError, match=why) as raised:
+        mcp_tools(**settings)
+
+    assert "hidden" not in str(raised.value)
+
+
+@pytest.mark.parametrize("said", [["--api-key", "hidden-key-1234"], ["--api-key=hidden-key-1234"]])
+def test_a_key_in_the_command_of_a_server_is_not_shown(said: list[str]) -> None:
+    assert repr(mcp_tools(["no-such-program", *said, "--fast"])).endswith("*** --fast")
+
+
 def test_an_artifact_holds_the_schemas_of_a_servers_tools(tools: dict[str, AnyTool], tmp_path: Path) -> None:
     path = lp.save(ReAct(Ask, tools=[tools["add"]]), tmp_path / "a.lmprog")
 

@@ -16,7 +16,7 @@ from lmprog.lm.retry import Patience, patience_s
 from lmprog.lm.wire import Answer, shown
 from lmprog.module import is_whole
 from lmprog.request import read_json
-from lmprog.secrets import keep_secrets_in
+from lmprog.secrets import checked_headers, keep_secrets_in
 
 TIMEOUT_S = 10.0
 FIRST_OUTAGE_S = 15.0
@@ -58,7 +58,7 @@ class HTTPRetriever:
     ) -> None:
         """`headers` go with each request, such as a key; `timeout_s` is for each attempt."""
         self._name, self.url, self.k = _checked_url(url), url, _checked_k(k)
-        self._headers = {"Accept": "application/json", "User-Agent": "lmprog", **_checked_headers(headers or {})}
+        self._headers = {"Accept": "application/json", "User-Agent": "lmprog", **checked_headers(headers or {})}
         keep_secrets_in(self._headers)
         self._timeout_s, patient_s = timeout_s, patience_s() if outage_s is None else outage_s
         self._at_first = Patience(self._name, outage_s=min(FIRST_OUTAGE_S, patient_s))
@@ -199,18 +199,6 @@ def _checked_url(url: str) -> str:
     if not usable or not url.isprintable() or " " in url:
         raise InputError(f"{url!r} is no URL that can be searched. Give one such as {_EXAMPLE}.")
     return url.partition("?")[0]
-
-
-def _checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return headers that can be sent. Of one that cannot, the error shows the name alone: it may hold a key."""
-    if not isinstance(cast("object", headers), Mapping):
-        raise InputError('`headers` should be texts by name, such as {"Authorization": "Bearer ..."}.')
-    for name, value in headers.items():
-        if not all(isinstance(cast("object", text), str) and text.isprintable() for text in (name, value)):
-            raise InputError(
-                f"the header {name!r} is no text of one line. Where its value was read from a file: `.strip()` it."
-            )
-    return headers
 
 
 def _checked_k(k: int) -> int:

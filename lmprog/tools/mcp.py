@@ -13,7 +13,7 @@ from typing import Any, TextIO, cast
 from lmprog import loop
 from lmprog.errors import InputError, UnavailableError
 from lmprog.request import canonical_json
-from lmprog.secrets import keep_secret, keep_secrets_in, names_a_secret, redact
+from lmprog.secrets import checked_headers, keep_secret, keep_secrets_in, keep_secrets_of, names_a_secret, redact
 from lmprog.tools import AnyTool, Tool
 
 try:
@@ -25,6 +25,8 @@ except ImportError as error:
     raise InputError(f"tools of MCP servers need {error.name}, which is missing: pip install 'lmprog[mcp]'") from error
 
 TIMEOUT_S = 60.0
+_LONGEST_NAME = 64
+"""Of a tool that providers take; servers may have names twice as long."""
 
 
 class MCPTools:
@@ -35,7 +37,7 @@ class MCPTools:
     process's and none of its keys; `headers` go with each request to a URL. A call that takes longer than `timeout_s` fails.
 
     Each tool of the server becomes an `lp.Tool` with the server's description and schema, under its name with underscores
-    for what no name may hold. What the server says to be an error is raised as RuntimeError, which ReAct shows to the LM.
+    for what no name may hold, cut at 64 characters. What the server says to be an error is raised as RuntimeError, which ReAct shows to the LM.
     InputError where there is no such server, UnavailableError once it is gone.
     """
 
@@ -48,7 +50,7 @@ class MCPTools:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         self._url = server if isinstance(server, str) and server.startswith(("http://", "https://")) else ""
-        self._command = [] if self._url else shlex.split(server) if isinstance(server, str) else list(server)
+        self._command = [] if self._url else _words(server) if isinstance(server, str) else list(server)
         if not self._url and not self._command:
             raise InputError(
                 'no MCP server is named: write its command, `lp.mcp_tools("python server.py")`, or its URL.'
@@ -57,8 +59,11 @@ class MCPTools:
             raise InputError(
                 "`env` is for an MCP server that is started by a command, and `headers` for one with a URL."
             )
-        self._env, self._headers, self._timeout_s = dict(env or {}), dict(headers or {}), timeout_s
+        if not isinstance(cast("object", timeout_s), (int, float)) or not timeout_s > 0:
+            raise InputError(f"timeout_s={timeout_s!r}: write how many seconds a call may take, such as timeout_s=60.")
+        self._env, self._headers, self._timeout_s = dict(env or {}), dict(checked_headers(headers or {})), timeout_s
         keep_secrets_in(self._headers)
+        keep_secrets_of(self._command)
         for name, value in self._env.items():
             if names_a_secret(name):
                 keep_secret(value)
@@ -135,7 +140,8 @@ class MCPTools:
 
         name = re.sub(r"[^A-Za-z0-9_]", "_", told.name)
         about, schema = told.description or told.title or "", told.input_schema
-        return Tool(call, name=name if name[:1].isalpha() else f"_{name}", description=about, schema=schema)
+        name = name if name[:1].isalpha() else f"_{name}"
+        return Tool(call, name=name[:_LONGEST_NAME], description=about, schema=schema)
 
     async def _call(self, client: Client, name: str, arguments: dict[str, object]) -> str:
         if self._serving is None or self._serving.done():
@@ -158,6 +164,15 @@ class MCPTools:
 
 
 mcp_tools = MCPTools
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise InputError(
+            f"the command {command!r} cannot be read ({error}). Write it as a list of its words."
+        ) from None
 
 
 async def _listed(client: Client) -> list[types.Tool]:
