@@ -140,7 +140,8 @@ def _gold(row: Mapping[str, Any], paragraphs: Sequence[tuple[str, str]]) -> list
     if "gold_titles" in row:
         titles = _list(row, "gold_titles")
         gold = [place for place, (title, _) in enumerate(paragraphs) if title in titles]
-        missing = [title for title in titles if title not in {title for title, _ in paragraphs}]
+        known: list[object] = [title for title, _ in paragraphs]
+        missing = [title for title in titles if title not in known]
         if missing:
             raise DataError(f"`gold_titles` holds {missing[0]!r:.80}, the title of no paragraph")
     elif parts is not None:

@@ -118,6 +118,10 @@ def test_each_question_is_asked_once_in_the_scope_of_the_caller() -> None:
         ({"paragraphs": [{**OSLO, "text": 7}]}, "`text` is 7 and should be a text"),
         ({"paragraphs": [OSLO]}, "nothing says which paragraphs the answer takes"),
         ({"paragraphs": [OSLO], "gold_titles": ["Ada"]}, "`gold_titles` holds 'Ada', the title of no paragraph"),
+        (
+            {"paragraphs": [OSLO], "gold_titles": [["Oslo"]]},
+            r"`gold_titles` holds \['Oslo'\], the title of no paragraph",
+        ),
         ({"paragraphs": [OSLO], "gold_titles": "Oslo"}, "`gold_titles` is 'Oslo' and should be a list"),
         (
             {"paragraphs": [OSLO], "decomposition": [{"id": 1}]},
