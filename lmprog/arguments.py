@@ -267,12 +267,12 @@ def _loaded(path: Path, said: str) -> ModuleType:
         spec.loader.exec_module(module)
     except LmprogError as error:
         raise InputError(f"{said}{_line_of(error, path)}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{said} cannot be loaded{_line_of(error, path)}: {type(error).__name__}: {error}.") from error
     return module
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _line_of(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return ""  # its text names the line
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

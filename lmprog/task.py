@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lmprog.data import Splits
-from lmprog.errors import LmprogError
+from lmprog.errors import InputError, LmprogError
 from lmprog.hub import INSTALL, Hub, Repository
 from lmprog.metrics import Metric
-from lmprog.module import Program
+from lmprog.module import Module, Program
+from lmprog.predict import Predict
 from lmprog.registry import Named, find, named, names
 from lmprog.request import Capability
 from lmprog.source import PartName, Source
@@ -53,6 +54,19 @@ class Task:
     """What the LM must be able to do."""
     options: Mapping[str, str] = field(default_factory=dict[str, str])
     """The options that it was made with, where they were given."""
+
+    def __post_init__(self) -> None:
+        program = cast("object", self.program)
+        kind = type(program).__name__
+        if isinstance(program, (Module, Predict)) or not callable(program):
+            raise InputError(
+                f"the task {self.name} has a {kind} as `program`: write what makes a program, the class or a function, "
+                "`program=lambda: MyProgram()`."
+            )
+        if not callable(self.load):
+            raise InputError(
+                f"the task {self.name} has load={self.load!r:.80}: write a function that returns `lp.Splits(...)`."
+            )
 
     @property
     def source(self) -> Source | None:
