@@ -398,6 +398,12 @@ def test_asking_for_no_passages_is_refused() -> None:
         HTTPRetriever(NOWHERE).batch("Ada")
 
 
+def test_a_key_in_the_query_of_the_url_is_hidden_wherever_it_appears() -> None:
+    HTTPRetriever(f"{NOWHERE}?size=3&api_key=hidden-in-query-1234")
+
+    assert redact("asked http://host?api_key=hidden-in-query-1234&k=3") == "asked http://host?api_key=***&k=3"
+
+
 def test_a_header_that_cannot_be_sent_is_refused_and_not_shown() -> None:
     with pytest.raises(InputError, match=r"the header 'X-Key' is no text of one line") as raised:
         HTTPRetriever(NOWHERE, headers={"X-Key": "hidden-key-1234\n"})

@@ -16,7 +16,7 @@ from lmprog.lm.retry import Patience, patience_s
 from lmprog.lm.wire import Answer, shown
 from lmprog.module import is_whole
 from lmprog.request import read_json
-from lmprog.secrets import checked_headers, keep_secrets_in
+from lmprog.secrets import checked_headers, keep_secrets_in, keep_secrets_of
 
 TIMEOUT_S = 10.0
 FIRST_OUTAGE_S = 15.0
@@ -60,6 +60,7 @@ class HTTPRetriever:
         self._name, self.url, self.k = _checked_url(url), url, _checked_k(k)
         self._headers = {"Accept": "application/json", "User-Agent": "lmprog", **checked_headers(headers or {})}
         keep_secrets_in(self._headers)
+        keep_secrets_of(urlsplit(url).query.split("&"))
         self._timeout_s, patient_s = timeout_s, patience_s() if outage_s is None else outage_s
         self._at_first = Patience(self._name, outage_s=min(FIRST_OUTAGE_S, patient_s))
         self._later, self._answered = Patience(self._name, outage_s=patient_s), False
