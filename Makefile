@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench bench-search bench-head-to-head bench-retrieval train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights test lint clean
+.PHONY: setup dev demo bench bench-search bench-head-to-head bench-retrieval train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights prove-agent test lint clean
 
 setup: $(VENV)/.ready
 
@@ -66,6 +66,10 @@ bench-retrieval: dev
 WEIGHTS ?= lmprog/lm/tiny/weights
 prove-weights: dev
 	$(BIN)/python tests/prove/weights.py --weights $(WEIGHTS) $(CELLS)
+
+# an agent on the embedded LM, tuned on a teacher's runs; some minutes
+prove-agent: dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/prove/agent.py
 
 # trains the embedded LM further, on CUDA where there is one, for MINUTES; may be stopped and run again
 MINUTES ?= 60

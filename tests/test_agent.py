@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from agent_rig import tuned
 
 import lmprog as lp
 from lmprog.programs.agent import TASK, Researcher, calculate, make_task
 from lmprog.programs.multihop import Question, encyclopedia, make_retriever
-from lmprog.strategies.react import ReAct
 from lmprog.task import find_task
 from lmprog.testing import Answer, Asked, ScriptedLM
 
@@ -122,49 +122,11 @@ def test_a_compiled_agent_is_rebuilt_from_its_artifact_alone(tmp_path: Path) -> 
         assert loaded(question=PARTS["val"][0]["question"]).answer == PARTS["val"][0]["answer"]
 
 
-# On the embedded LM, whose weights never saw a call
-
-
-class Short(lp.Signature):
-    """Answer the question from the trajectory ."""
-
-    question: str = lp.InputField()
-    answer: str = lp.OutputField()
-
-
-def look_up(query: str) -> str:
-    """finds passages"""
-    return " ".join(make_retriever(0)(query))
-
-
-def librarian(asked: Asked) -> Answer:
-    """A large LM, which plays the agent well: it looks up one entity after the other, and then answers."""
-    question = CHAINED[asked.inputs["question"]]
-    if "next_tool_name" not in asked.outputs:
-        return {"reasoning": f"{question.chain[1].name} is what is asked about .", "answer": question.answer}
-    name = question.chain[len(json.loads(asked.inputs["trajectory"]))].name
-    return {"next_thought": f"I must find {name} .", "next_tool_name": "look_up", "next_tool_args": name}
-
-
-CHAINED = {question.text: question for asked in encyclopedia(0).questions.values() for question in asked}
-
-
 def test_tuned_on_a_teachers_runs_the_embedded_lm_is_an_agent_that_answers_held_out_questions(tmp_path: Path) -> None:
-    """By prompts alone it answers none, with demos or without. Names, passages and questions of the holdout are all new to it."""
+    """By prompts alone it answers none, with demos or without. `make prove-agent` asks more."""
     pytest.importorskip("peft")
-    agent = ReAct(Short, tools=[look_up], max_steps=2, config={"max_tokens": 60})
-    params = lp.params_of(agent).replace("step", instruction="Choose the next tool .")
-    params = params.replace("extract", instruction="Answer the question from the trajectory .")
-    rows = {
-        use: [{"question": q.text, "answer": q.answer} for q in asked]
-        for use, asked in encyclopedia(0).questions.items()
-    }
 
-    result = lp.compile(
-        lp.with_params(agent, params), train=rows["train"][:60], val=rows["val"][:10], holdout=rows["holdout"][:32],
-        metric=lp.metrics.exact_match("answer"), optimizer="finetune:steps=50,batch=8", lm="tiny",
-        teacher=ScriptedLM(librarian, name="librarian"), run_dir=tmp_path / "run",
-    )  # fmt: skip
+    result = tuned(60, 10, 32, tmp_path / "run")
 
     certificate = result.certificate
     assert (result.shipped, certificate.baseline) == ("compiled", 0.0)
