@@ -48,6 +48,9 @@ class Artifact:
     manifest: Mapping[str, Any]
     entries: Mapping[str, bytes]
 
+    def __repr__(self) -> str:
+        return f"<Artifact: {', '.join((MANIFEST, *self.entries))}>"
+
     @staticmethod
     def made(
         program: Program,
@@ -357,6 +360,8 @@ def _check_parts(manifest: Mapping[str, Any], path: str) -> None:
 
 
 def _contents(data: bytes, path: str) -> dict[str, bytes]:
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise ArtifactError(f"{path} is not an artifact, or not a whole one: name a file that compiling wrote.")
     name = "its directory"
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:

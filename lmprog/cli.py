@@ -343,7 +343,8 @@ def export(
     recorded = str(read.manifest["lms"].get("task"))
     unknown = f"{artifact} was compiled for {recorded!r}, which is not an embedded LM"
     client, _ = lm_of(lm, embedded=recorded.startswith(EMBEDDED), why_not=unknown, example="local/PATH_OR_ID")
-    written = export_merged(read, client_of(client or cast("LM", default_lm())), merged)
+    base = client_of(client or cast("LM", default_lm()))
+    written = export_merged(read, base, merged)
     if as_json:
         print_json(to_jsonable_python([asdict(one) for one in written]), sys.stdout, indent=2)
         return
@@ -352,6 +353,12 @@ def export(
         say(console, f"{one.folder}: the weights of {', '.join(one.predictors)}")
         if one.program is not None:
             say(console, f"{one.program}: the program under its prompts, for an LM that serves these weights")
+    if base.name.startswith(EMBEDDED):
+        folder = f"lmprog.lm.tiny.client.Tiny(Path({str(written[0].folder)!r}))"
+        say(
+            console,
+            f"The embedded LM has a layout of prompts of its own, which an engine does not know: use lm={folder}.",
+        )
 
 
 @app.command()
@@ -380,7 +387,10 @@ def optimizers(as_json: Json = False) -> None:
 @app.command("recall")
 def recall_command(
     data: Annotated[
-        Path, typer.Argument(help="Rows with `question`, `paragraphs` and the gold ones, as in HotPotQA or MuSiQue.")
+        Path,
+        typer.Argument(
+            help="Rows with `question`, `paragraphs` as [{title, text}] and `gold_titles`, or as MuSiQue has them."
+        ),
     ],
     k: Annotated[str, typer.Option(help="Numbers of passages to look at.")] = "1,2,5,10",
     retriever: Annotated[

@@ -76,6 +76,9 @@ class CompileResult(Generic[M]):
         """Write the artifact, one file to ship: params, certificate, signatures and report."""
         return self.artifact.save(path)
 
+    def __repr__(self) -> str:
+        return f"<CompileResult: {self.certificate}; report: {self.report}>"
+
 
 async def run(job: Job[M], listeners: Sequence[Listener] = (), *, ledger: Ledger | None = None) -> CompileResult[M]:
     """Compile, telling the listeners what happens; whoever gives the ledger can read it meanwhile."""

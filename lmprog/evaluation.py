@@ -96,6 +96,10 @@ class Evaluation:
         """The rows that gave no prediction."""
         return tuple(run for run in self.runs if run.failure is not None)
 
+    def __repr__(self) -> str:
+        score = f"score {self.score:.4f}, " if self.runs else ""
+        return f"<Evaluation: {score}{len(self.runs)} runs, {len(self.failures)} without a prediction>"
+
     def checked(self) -> Self:
         """Return the evaluation, or raise DataError where most rows ended in exceptions of the program's own code.
 

@@ -144,7 +144,7 @@ class _Level:
             reply.set_result(result)
         elif isinstance(error, asyncio.CancelledError | futures.CancelledError):
             reply.cancel()
-        elif isinstance(error, StopIteration):  # which no future takes
+        elif isinstance(error, StopIteration | KeyboardInterrupt):  # one no future takes, one would end the loop
             reply.set_exception(RuntimeError(f"{type(error).__name__}: {error}"))
         else:
             reply.set_exception(error)

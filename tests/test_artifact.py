@@ -202,6 +202,11 @@ class TestDamage:
         with pytest.raises(lp.ArtifactError):
             read_bytes(data)
 
+    def test_a_file_of_another_kind_is_told_so(self, tmp_path: Path) -> None:
+        (tmp_path / "qa.py").write_text("TASK = 1")
+        with pytest.raises(lp.ArtifactError, match=r"qa\.py is not an artifact"):
+            read_artifact(tmp_path / "qa.py")
+
     def test_a_file_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(lp.ArtifactError, match=r"a\.lmprog cannot be read: No such file"):
             lp.load(tmp_path / "a.lmprog", program=Asking())

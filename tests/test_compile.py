@@ -218,6 +218,7 @@ class TestGates:
         assert result.shipped == proof.shipped == "compiled" and proof.proven
         assert result.params["answer"].instruction == "Be right on 8 of 10."
         assert "baseline 0.30 -> 0.80, gain +0.50" in str(proof) and str(proof).endswith("n=30, shipped: compiled")
+        assert repr(result) == f"<CompileResult: {proof}; report: {result.report}>"
 
     @pytest.mark.parametrize("gate", ["no-harm", "significant", "none"])
     def test_where_the_search_found_nothing_the_baseline_ships(self, tmp_path: Path, gate: str) -> None:

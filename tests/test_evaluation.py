@@ -183,6 +183,7 @@ def test_score_and_interval_are_of_all_rows() -> None:
 
     right = sum(row["question"] < "q2" for row in ROWS)
     assert evaluation.score == right / 32
+    assert repr(evaluation).startswith(f"<Evaluation: score {right / 32:.4f}, 32 runs, ")
     assert evaluation.interval.low < evaluation.score < evaluation.interval.high
 
 

@@ -300,6 +300,17 @@ def test_short_and_long_calls_of_many_threads_all_end() -> None:
         assert list(pool.map(calls, range(8), timeout=60)) == [2 * sum(range(120))] * 8
 
 
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, StopIteration])
+def test_what_a_worker_raises_and_no_task_takes_is_an_error_like_others(raised: type[BaseException]) -> None:
+    def work() -> None:
+        raise raised("from within")
+
+    with pytest.raises(RuntimeError, match=f"{raised.__name__}: from within"):
+        loop.run(loop.default_workers().run(work, 0), instead="")
+
+    assert loop.run_here(twice(21), instead="") == 42
+
+
 @pytest.mark.parametrize("way", [loop.run_here, loop.run])
 def test_ctrl_c_ends_a_call_in_order_and_the_next_one_works(way: Callable[..., None]) -> None:
     happened: list[str] = []

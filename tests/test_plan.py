@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lmprog import loop
 from lmprog.budget import Size
 from lmprog.cli import main
 from lmprog.formats import prepare
+from lmprog.lm.ledger import Amount
 from lmprog.metrics import exact_match
 from lmprog.module import Program
 from lmprog.optimizer import Outcome, Problem
@@ -309,6 +310,13 @@ class TestAdvice:
             "the field `answer` is missing. The reply was: I cannot help with that. I cannot help"
         )
         assert len(advice) < 500
+
+    def test_that_prompts_change_nothing_does_not_speak_against_training_weights(self, tmp_path: Path) -> None:
+        plan = planned(tmp_path, lm=ScriptedLM(lambda asked: lp.Response("I cannot help with that.")))
+        training = replace(plan, requested={**plan.requested, "training": Amount(0, 9000, 900)}, candidates=1)
+
+        assert not plan.worthwhile and training.worthwhile
+        assert "What trained weights change, no plan tells." in str(training).replace("\n", " ")
 
     def test_rows_too_few_for_what_prompts_change_are_told_with_how_many_it_takes(self, tmp_path: Path) -> None:
         def seldom(number: int, asked: Asked) -> bool:

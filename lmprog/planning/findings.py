@@ -78,6 +78,11 @@ class Plan:
         return not self.advice
 
     @property
+    def trains(self) -> bool:
+        """Whether the compile trains weights."""
+        return "training" in self.requested
+
+    @property
     def total(self) -> Amount:
         """Over all roles."""
         return _sum(self.requested.values())
@@ -114,7 +119,7 @@ class Plan:
 
 def _cost(plan: Plan) -> str:
     of = f" of a budget of {plan.budget:,}" if plan.budget else ""
-    training = " and the time of training, which nobody knows yet" if "training" in plan.requested else ""
+    training = " and the time of training, which nobody knows yet" if plan.trains else ""
     time = "" if plan.seconds is None else f", in about {_duration(plan.seconds)}{training}"
     done = f"; {plan.recorded:,} of the calls are answered by now" if plan.recorded else ""
     return (
@@ -131,6 +136,8 @@ def _odds(plan: Plan) -> Iterator[str]:
             f" Of {plan.tried} runs under other prompts {plan.changed} gave another prediction and {plan.differing} "
             f"another score."
         )
+    if plan.trains:
+        said += " What trained weights change, no plan tells."
     yield said
     best = (
         f", and the best of {plan.candidates} equal ones looks {_points(plan.optimism)} better than it is"
@@ -144,7 +151,7 @@ def _odds(plan: Plan) -> Iterator[str]:
 
 def _advice(plan: Plan) -> Iterator[str]:
     least = plan.resolvable
-    if plan.failed == plan.baseline_rows:
+    if plan.failed == plan.baseline_rows and not plan.trains:
         yield (
             f"Do not compile: not one of {plan.failed} runs of the program gave a prediction (the first: "
             f"{clipped(plan.failure, MOST_FAILURE)}). Call it once, and see by `lp.inspect()` what the LM is sent and what it "
@@ -165,8 +172,8 @@ def _advice(plan: Plan) -> Iterator[str]:
             f"Do not compile: the program scores {plan.baseline:.2f} already, so that no prompt is likely to gain more than "
             f"{_points(room)}, and {_units(plan, short=True)} show {_points(least)} or more. {_more(plan, room)}"
         )
-    elif plan.tried < TRIED_AT_LEAST:
-        return  # so few say nothing
+    elif plan.tried < TRIED_AT_LEAST or plan.trains:
+        return  # so few say nothing, and what prompts change says nothing about weights
     elif not plan.changed:
         yield (
             f"Do not compile: none of {plan.tried} runs under other prompts gave another prediction. Call "

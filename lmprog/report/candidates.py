@@ -184,7 +184,7 @@ def _others(tree: Tree, one: Candidate) -> list[Markup]:
     before, shown = _before(tree.history, tree.baseline, one), list[Markup]()
     for path, new in one.params.items():
         for name, (old, now) in other_changes(before[path], new).items() if path in before else ():
-            values = f"{clipped(str(old), MOST_VALUE)} → {clipped(str(now), MOST_VALUE)}"
+            values = " → ".join("not set" if one is None else clipped(str(one), MOST_VALUE) for one in (old, now))
             shown.append(element("p", element("code", said(path)), " ", said(name), ": ", said(values)))
     return shown
 

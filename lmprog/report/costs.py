@@ -6,7 +6,7 @@ from lmprog.certificate import Certificate
 from lmprog.report.drawing import bar, span_bar
 from lmprog.report.facts import Clock
 from lmprog.report.history import History, Stage
-from lmprog.report.markup import Markup, element, folded, join, said, table
+from lmprog.report.markup import Markup, count, element, folded, join, said, table
 
 FIRST = 14
 """Stages before the rest is folded."""
@@ -41,7 +41,7 @@ def timeline(stages: Sequence[Stage], history: History) -> Markup:
     total = max((stage.requested for stage in stages), default=0)
     drawn = [_stage(stage, total, _scored(stage, history)) for stage in stages]
     rest = drawn[FIRST:]
-    more = folded(f"{len(rest)} more stages", element("ol", *rest, class_="stages")) if rest else ""
+    more = folded(count(len(rest), "more stage"), element("ol", *rest, class_="stages")) if rest else ""
     return join(element("ol", *drawn[:FIRST], class_="stages"), more)
 
 

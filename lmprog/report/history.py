@@ -96,7 +96,9 @@ class History:
             why = ended[-1] if ended else "the search had none to try"
             spent = "budget" in why or "cap on" in why
             advice = (
-                "Give a larger budget, or fewer validation rows" if spent else "Try another optimizer, such as auto"
+                "Give a larger budget, or fewer validation or holdout rows"
+                if spent
+                else "Try another optimizer, such as auto"
             )
             return f"No other candidate was scored: {why}. {advice}."
         whom = "The one candidate tried scored no better" if tried == 1 else f"None of {tried} candidates scored better"
