@@ -377,11 +377,17 @@ def tasks(as_json: Json = False) -> None:
 @app.command()
 def optimizers(as_json: Json = False) -> None:
     """List the optimizers, as --optimizer takes them."""
-    found = {name: (inspect.getdoc(type(named(name))) or "").partition("\n")[0] for name in names("optimizers")}
+    kinds = {name: type(named(name)) for name in names("optimizers")}
+    found = {name: (inspect.getdoc(kind) or "").partition("\n")[0] for name, kind in kinds.items()}
     if as_json:
-        print_json([{"name": name, "about": about} for name, about in found.items()], sys.stdout, indent=2)
-    else:
-        tell_table(console_on(sys.stdout), ("optimizer", "about"), found.items())
+        options = {name: sorted(getattr(kind, "__dataclass_fields__", {})) for name, kind in kinds.items()}
+        data = [{"name": name, "about": about, "options": options[name]} for name, about in found.items()]
+        print_json(data, sys.stdout, indent=2)
+        return
+    console = console_on(sys.stdout)
+    tell_table(console, ("optimizer", "about"), found.items())
+    if console.is_terminal:
+        say(console, "Options stand behind a name, as in mipro:candidates=12; --json lists those of each.", "dim")
 
 
 @app.command("recall")
