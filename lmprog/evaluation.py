@@ -332,7 +332,7 @@ async def _run(around: _Surroundings, row: Row) -> Run:
     scope.enter(around.run_in._replace(trace=trace))
     try:
         prediction = await cast("Any", around.program).acall(**inputs_in(row, around.inputs))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  the user's own code: one row's failure is data
+    except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  the user's own code: one row's failure is data
         failure = _failure_of(error)
     around.lm.check()
     if failure is not None:
@@ -359,7 +359,7 @@ def _run_sync(around: _Surroundings, row: Row) -> Run:
     scope.enter(around.run_in._replace(trace=trace, depth=1))
     try:
         prediction = cast("Any", around.program)(**inputs_in(row, around.inputs))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  as above
+    except BaseException as error:  # noqa: BLE001  as above; nobody cancels or interrupts this thread
         failure = _failure_of(error)
     around.lm.check()
     if failure is not None:

@@ -121,3 +121,24 @@ def test_wrong_use_is_told() -> None:
         AutoGraph(Reply).without("answer")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(lp.SignatureError, match="has a field called `notes`"):
         AutoGraph("notes -> answer")
+
+
+NODE_BY_NODE: dict[str, tuple[str, Answer]] = {
+    "propose": ("propose", {"note": ["?"]}),
+    "answer": ("none", {"answer": "no"}),
+    "verify": ("verify", {"objection": "nothing", "correct": True}),
+}
+"""By node: which questions need it, and how it is played badly."""
+
+
+@pytest.mark.parametrize("node", NODE_BY_NODE)
+def test_each_other_node_is_compiled_too(node: str, tmp_path: Path) -> None:
+    need, bad = NODE_BY_NODE[node]
+    check_strategy(AutoGraph(Reply), _needing(need), METRIC, player, path=node, bad=bad, folder=tmp_path)
+
+
+def test_what_is_checked_is_the_answer_that_was_given() -> None:
+    [run] = lp.evaluate(AutoGraph(Reply), ROWS[3:4], METRIC, lm=ScriptedLM(player)).runs
+
+    *_, first, check, _ = run.trace
+    assert check.inputs == {"question": ROWS[3]["question"], "answer": first.outputs["answer"]}

@@ -294,3 +294,21 @@ def test_it_takes_what_the_program_inside_takes() -> None:
     assert inputs_of(BestOfN(Rounded(), reward=larger)) == ("question",)
     with lp.using(lm=numbered(1)), pytest.raises(lp.InputError, match="`question` is missing"):
         BestOfN("question -> number: int", reward=larger)()
+
+
+def test_it_is_right_where_the_plain_program_is_seldom_and_a_threshold_saves_calls() -> None:
+    rows = [{"question": f"{number}"} for number in range(12)]
+
+    def lucky(asked: Asked) -> Any:
+        """Right in one of any three samples."""
+        return {"number": 9 if (int(asked.inputs["question"]) + asked.request.sample) % 3 == 0 else 1}
+
+    programs: list[Any] = [
+        lp.Predict(Guess),
+        BestOfN(Guess, n=3, reward=larger),
+        BestOfN(Guess, n=3, reward=larger, threshold=9),
+    ]
+    found = [lp.evaluate(one, rows, lambda row, made: made.number == 9, lm=ScriptedLM(lucky)) for one in programs]
+
+    assert [one.score for one in found] == [pytest.approx(1 / 3), 1.0, 1.0]
+    assert [one.spent.total_requested.calls for one in found if one.spent] == [12, 36, 24]  # 1, 2 or 3 a row

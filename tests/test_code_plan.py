@@ -280,3 +280,14 @@ def test_wrong_use_is_told() -> None:
         CodePlan(Asking)
     with pytest.raises(lp.InputError, match="replans=-1, most_actions=50: write 0 replans or more"):
         CodePlan(Kitchen, replans=-1)
+
+
+def test_without_skills_the_same_later_tasks_take_a_replan_each() -> None:
+    runs = [ran(CodePlan(Kitchen), row) for row in ROWS]
+
+    assert [(len(run.trace), run.prediction.replans) for run in runs] == [(3, 1)] * 4
+
+
+@pytest.mark.parametrize(("path", "bad"), [("plan", {"steps": [step("wash")]}), ("extract", {"found": "spoon"})])
+def test_the_plan_and_what_is_read_from_what_was_seen_are_compiled_too(path: str, bad: Any, tmp_path: Path) -> None:
+    check_strategy(CodePlan(Kitchen), ROWS, solved, planner, path=path, bad=bad, folder=tmp_path)

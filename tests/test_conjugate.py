@@ -188,7 +188,7 @@ ANIMALS, FRUITS, VEHICLES, CLOTHES = (
 OTHERS = {kind: sorted(CATEGORIES[kind]) for kind in ("color", "tool", "drink", "furniture", "instrument", "job")}
 ABROAD = dict(zip([*ANIMALS, *FRUITS], [*VEHICLES, *CLOTHES], strict=True))
 """A language in which each animal is called like a vehicle, and each fruit like a piece of clothing."""
-LABELS = {"left": "sun", "right": "moon", "north": "salt", "south": "iron"}
+LABELS = {"left": "east", "right": "west", "north": "up", "south": "down"}
 """And these labels have other names there."""
 HOME = {there: here for here, there in LABELS.items()}
 
@@ -220,12 +220,11 @@ def lessons(rng: Random) -> Iterator[tuple[Shown, str, str]]:
     words = [word for members in OTHERS.values() for word in members]
     for text in [*ANIMALS, *FRUITS]:
         answer = "tall" if text in ANIMALS else "wide"
-        examples = [one for one in two_classes(rng, ANIMALS, FRUITS, rng.sample(words, 2)) if one[0] != text]
-        yield from [([], text, answer), (examples, text, answer)]
+        yield from [([], text, answer), (two_classes(rng, ANIMALS, FRUITS, rng.sample(words, 2)), text, answer)]
     for _ in range(40):
         first, second = rng.sample(sorted(OTHERS), 2)
-        *examples, (text, answer) = two_classes(rng, OTHERS[first], OTHERS[second], rng.sample(words, 2))
-        yield examples, text, answer
+        examples = two_classes(rng, OTHERS[first], OTHERS[second], rng.sample(words, 2))
+        yield examples, *rng.choice(examples)
 
 
 def tuned() -> lp.Params:
@@ -246,7 +245,7 @@ def tuned() -> lp.Params:
 
 
 def skill(params: lp.Params | None, *, abroad: bool) -> float:
-    """How often the LM names the class of the last of some animals and fruits as the examples before it do."""
+    """How often the LM says of an animal or a fruit what the examples before it say of it; half the time by chance."""
 
     async def right(examples: Shown, text: str, answer: str) -> bool:
         if abroad:
@@ -262,8 +261,8 @@ def skill(params: lp.Params | None, *, abroad: bool) -> float:
 
     rng, asked = Random(5), list[tuple[Shown, str, str]]()
     for _ in range(40):
-        *examples, (text, answer) = two_classes(rng, ANIMALS, FRUITS, rng.sample(sorted(LABELS), 2))
-        asked.append((examples, text, answer))
+        examples = two_classes(rng, ANIMALS, FRUITS, rng.sample(sorted(LABELS), 2))
+        asked.append((examples, *rng.choice(examples)))
     with lp.using(lm="tiny"):
         found = loop.run(loop.gather(right(*one) for one in asked), instead="await")
     return sum(found) / len(found)
@@ -272,9 +271,9 @@ def skill(params: lp.Params | None, *, abroad: bool) -> float:
 def test_a_tuned_lm_that_lost_a_skill_has_it_again_behind_a_transform() -> None:
     pytest.importorskip("torch")
     pytest.importorskip("peft")
-    assert skill(None, abroad=False) > 0.6
+    assert skill(None, abroad=False) > 0.75
 
     params = tuned()
 
     lost, recovered = skill(params, abroad=False), skill(params, abroad=True)
-    assert lost < 0.2 and recovered > lost + 0.3
+    assert lost < 0.2 and recovered > 0.75  # two labels are shown: 0.5 is what guessing one of them gives

@@ -138,3 +138,19 @@ def test_a_reply_that_is_held_to_a_schema_has_no_member_that_no_field_asks_for(l
                 asking(Part, "json", config={"temperature": 1.0, "max_tokens": 60})(text="cat")
 
     assert [(list(reply), list(reply["answer"])) for reply in replies] == [(["answer"], ["size"])] * 4
+
+
+STOPPED = Annotated[str, Field(pattern=r"^[^.]{1,60}\.$")]
+"""How a constraint says where to stop: at the first full stop."""
+
+
+def test_a_constraint_can_say_where_a_reply_stops(local: lp.LM) -> None:
+    replies = iter(["It is a fruit. It is red.", "It is a fruit."])
+    with lp.using(lm=ScriptedLM(lambda asked: {"answer": next(replies)})):
+        assert asking(STOPPED, "json")(text="plum").answer == "It is a fruit."  # asked for again
+
+    held = Counted(local, free=False)
+    with lp.using(lm=held):
+        text: str = asking(STOPPED, "json", config={"temperature": 1.0, "max_tokens": 90})(text="plum").answer
+
+    assert text.index(".") == len(text) - 1 and held.sent == 1

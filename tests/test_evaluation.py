@@ -243,19 +243,20 @@ def test_an_exception_of_the_programs_own_code_on_a_few_rows_is_data() -> None:
     assert all(run.bug for run in evaluation.failures)
 
 
-def test_a_program_that_exits_on_a_row_has_failed_on_that_row() -> None:
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
+def test_a_program_that_exits_on_a_row_has_failed_on_that_row(leave: type[BaseException]) -> None:
     class Leaving(lp.Module):
         def __init__(self) -> None:
             self.solve = lp.Predict(Solve)
 
         def forward(self, question: str) -> Solve:
             if question == "q3":
-                sys.exit("enough")
+                raise leave("enough")
             return self.solve(question=question)
 
     result = lp.evaluate(Leaving(), ROWS, exact, lm=ScriptedLM(lambda asked: {"answer": asked.inputs["question"]}))
 
-    assert [run.failure for run in result.failures] == ["SystemExit: enough"]
+    assert [run.failure for run in result.failures] == [f"{leave.__name__}: enough"]
 
 
 def test_an_exception_of_the_programs_own_code_on_most_rows_is_raised_with_the_first() -> None:

@@ -163,3 +163,34 @@ def test_wrong_use_is_refused_at_once() -> None:
             MultiExpert(Advise, n=n)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(lp.SignatureError, match="has a field called `answers`"):
         MultiExpert("question -> answers")
+
+
+def test_partial_views_merged_are_right_where_one_answer_of_the_same_lm_never_is() -> None:
+    def one_sided(asked: Asked) -> Any:
+        """To itself it is a lawyer; as an expert it sees what that expert sees."""
+        if "expert" in asked.inputs or "answers" in asked.inputs or asked.outputs in (("experts",), ("choice",)):
+            return panel()(asked)
+        return {"reasoning": "It is a matter of law.", "verdict": "yes", "reasons": ["it is legal"]}
+
+    programs: list[Any] = [lp.ChainOfThought(Advise), MultiExpert(Advise)]
+    chain, experts = (lp.evaluate(one, [{"question": "q"}], all_sides, lm=ScriptedLM(one_sided)) for one in programs)
+
+    assert (chain.score, experts.score) == (0.0, 1.0)
+    assert [found.spent.total_requested.calls for found in (chain, experts) if found.spent] == [1, 6]
+
+
+def all_sides(row: object, prediction: Any) -> bool:
+    return sorted(prediction.reasons) == sorted(reason for _, reason in SAYS.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "bad"),
+    [
+        ("name_experts", {"experts": [{"role": "lawyer", "description": ""}] * 3}),
+        ("answer", {"verdict": "no", "reasons": ["?"]}),
+    ],
+)
+def test_whom_it_asks_and_what_they_are_told_is_compiled_too(path: str, bad: Any, tmp_path: Path) -> None:
+    rows = [{"question": f"q{number}"} for number in range(3)]
+
+    check_strategy(MultiExpert(Advise), rows, all_sides, panel(), path=path, bad=bad, folder=tmp_path)

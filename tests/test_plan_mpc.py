@@ -180,3 +180,45 @@ def dear(place: int, plan: Sequence[int]) -> str:
 
 def free(place: int, plan: Sequence[int]) -> float:
     return float("nan")
+
+
+class Planned(lp.Module):
+    """What PlanMPC is measured against: one plan, carried out to its end."""
+
+    def __init__(self, world: Any) -> None:
+        self.plan, self.world = lp.Predict(Drive), world
+
+    def forward(self, state: int) -> Rollout[int, int]:
+        states = [state]
+        for move in self.plan(state=state).plan:
+            states.append(self.world(states[-1], move))
+        return Rollout(tuple(states), (), ())
+
+
+def slow(place: int, move: int) -> int:
+    """A world that the cost knows nothing of: no move goes further than one."""
+    return place + max(-1, min(1, move))
+
+
+def test_many_plans_and_planning_again_beat_a_single_plan_and_each_other_together() -> None:
+    near = [{"state": place} for place in (-6, -5, -4, -3, 3, 4, 5, 6)]
+    programs: list[Any] = [
+        Planned(slow),
+        driving(act=slow, k=16, run=3),  # the best of many plans, carried out to its end
+        driving(act=slow, k=1, run=1),  # one plan, and another after every move
+        driving(act=slow, k=16, run=1),
+    ]
+
+    found = [lp.evaluate(program, near, at_home, lm=ScriptedLM(noisy)) for program in programs]
+
+    assert [one.score for one in found] == [0.0, 0.375, 0.5, 0.75]
+    assert [one.spent.total_requested.calls for one in found if one.spent] == [8, 16 * 14, 36, 16 * 36]  # k each round
+
+
+def test_the_trace_holds_all_plans_and_keeps_those_that_were_chosen() -> None:
+    plans = [[2], [-1], [1]]
+    lm = ScriptedLM(lambda asked: {"plan": plans[asked.request.sample % 3]})
+
+    [run] = lp.evaluate(driving(k=3, run=1), [{"state": 2}], at_home, lm=lm).runs
+
+    assert [(step.outputs["plan"], step.kept) for step in run.trace] == [([2], False), ([-1], True), ([1], False)] * 2

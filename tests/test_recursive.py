@@ -142,3 +142,37 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
         Recursive(Add, **wrong)
     with pytest.raises(lp.SignatureError, match="has a field called `complexity`"):
         Recursive("complexity -> answer")
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "answer": {"complexity": 1, "total": 0},
+    "work": {"complexity": 1, "result": "0"},
+    "merge": {"total": 0},
+}
+
+
+@pytest.mark.parametrize("path", WRONG)
+def test_what_rates_works_and_merges_is_compiled_too(path: str, tmp_path: Path) -> None:
+    check_strategy(Recursive(Add), HARD, METRIC, player, path=path, bad=WRONG[path], folder=tmp_path)
+
+
+def test_a_part_that_was_taken_apart_has_its_first_result_set_aside_and_its_own_expert_put_it_together() -> None:
+    [run] = lp.evaluate(Recursive(Add, threshold=2, breadth=2), HARD[:1], METRIC, lm=ScriptedLM(player)).runs
+
+    works = [(step.inputs["expert"], step.kept) for step in run.trace if step.predictor == "work"]
+    halves = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    for place, half in enumerate(halves):
+        whole, left, right = (" + ".join(map(str, some)) for some in (half, half[:2], half[2:]))
+        experts = [f"You add {part}." for part in (whole, left, right, whole)]
+        assert works[4 * place : 4 * place + 4] == [*zip(experts, (False, True, True, True), strict=True)]
+
+
+def test_rows_that_differ_cost_what_each_of_them_needs() -> None:
+    rows = [*EASY, *HARD]
+
+    chain, recursive = (
+        lp.evaluate(program, rows, METRIC, lm=ScriptedLM(player)) for program in (lp.ChainOfThought(Add), Recursive(Add))
+    )  # fmt: skip
+
+    assert chain.score == pytest.approx(4 / 7) and recursive.score == 1.0
+    assert [len(run.trace) for run in recursive.runs] == [1, 1, 1, 1, 7, 7, 7]

@@ -284,3 +284,14 @@ def test_wrong_settings_are_refused_at_once(wrong: Any) -> None:
     make: Any = Refine
     with pytest.raises(lp.InputError, match=next(iter(wrong))):
         make(Write, **{"reward": brief, "threshold": 1.0, **wrong})
+
+
+def test_advice_finds_what_as_many_calls_of_samples_do_not() -> None:
+    def good_enough(row: object, prediction: Any) -> bool:
+        return len(prediction.slogan) <= 10
+
+    programs: list[Any] = [BestOfN(Write, n=3, reward=brief), Refine(Write, n=2, reward=brief, threshold=1.0)]
+    sampled, refined = (lp.evaluate(one, [ROW], good_enough, lm=ScriptedLM(slogan)) for one in programs)
+
+    assert [found.spent.total_requested.calls for found in (sampled, refined) if found.spent] == [3, 3]
+    assert (sampled.score, refined.score) == (0.0, 1.0)

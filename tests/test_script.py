@@ -70,16 +70,16 @@ def by_first_thought(words: Sequence[str]) -> list[list[str]]:
 
 
 def player(asked: Asked) -> Answer:
-    """An LM that knows all the words. It weighs a word's second home only where a note or a refusal warns it."""
+    """An LM that knows all the words. It weighs a word's second home only where a note says which have one, or a refusal."""
     words: list[str] = json.loads(asked.inputs["words"])
     if asked.outputs == ("note",):
-        if "every group" in asked.instruction:
+        if asked.inputs["notes"] == "[]":
             fits = {kind: [word for word in words if word in known] for kind, known in KNOWN.items()}
             return {"note": "\n".join(f"{kind}: {' '.join(some)}" for kind, some in fits.items() if len(some) > 2)}
         [listed] = json.loads(asked.inputs["notes"])
         counts = {word: sum(word in line.split() for line in listed.splitlines()) for word in words}
         return {"note": "in two: " + " ".join(word for word, count in counts.items() if count > 1)}
-    warned = len(json.loads(asked.inputs.get("notes", "[]"))) == 2 or asked.inputs.get("refused", "[]") != "[]"
+    warned = "in two: " in asked.inputs.get("notes", "") or asked.inputs.get("refused", "[]") != "[]"
     groups = next(solutions(words)) if warned else by_first_thought(words)
     return {"reasoning": "I see some groups.", "groups": groups}
 
@@ -172,7 +172,7 @@ def player_by_notes(asked: Asked) -> Answer:
         return {"note": "look twice"}
     if asked.outputs == ("groups",) and "look twice" not in asked.inputs["notes"]:
         return {"groups": by_first_thought(json.loads(asked.inputs["words"]))}
-    return {"note": "look"} if asked.outputs == ("note",) else player(asked)
+    return {"note": "in two: some"} if asked.outputs == ("note",) else player(asked)
 
 
 def test_wrong_use_is_told() -> None:
@@ -197,3 +197,26 @@ def test_wrong_use_is_told() -> None:
 
 def fine(prediction: Connect) -> bool:
     return True
+
+
+HARD = [row for row in PUZZLES if sorted(map(sorted, by_first_thought(row["words"]))) != row["groups"]]
+
+
+@pytest.mark.parametrize(("path", "bad"), [(PATHS[1], {"note": "None."}), (PATHS[2], {"groups": []})])
+def test_later_stages_and_the_act_are_compiled_too(path: str, bad: Answer, tmp_path: Path) -> None:
+    check_strategy(Script(Connect, STAGES, tries=1), HARD, right, player, path=path, bad=bad, folder=tmp_path)
+
+
+def test_it_is_what_the_notes_say_that_solves_puzzles() -> None:
+    idle = {"greet": "Say hello.", "wait": "Say nothing of use."}
+
+    def talkative(asked: Asked) -> Answer:
+        told = asked.outputs == ("note",) and asked.instruction.startswith((idle["greet"], idle["wait"]))
+        return {"note": "Hello."} if told else player(asked)
+
+    prepared, chatted = (
+        lp.evaluate(Script(Connect, stages, CHECKS, tries=1), PUZZLES, right, lm=ScriptedLM(talkative)) for stages in (STAGES, idle)
+    )  # fmt: skip
+
+    assert prepared.score == 1.0
+    assert chatted.score == 0.3 and len(chatted.failures) == 7  # what no check passed did not get out

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 from strategy_rig import check_strategy
@@ -142,3 +143,36 @@ def test_wrong_use_is_told() -> None:
         SelfPlay(rounds=0)
     with lp.using(lm=ScriptedLM(player)), pytest.raises(lp.InputError, match="improves='buyer': write \"first\" or"):
         SelfPlay()(SELLER, BUYER, "buyer")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+def test_advice_is_what_makes_the_deal_better() -> None:
+    def polite(asked: Asked) -> Answer:
+        return {"advice": ["Be friendly."]} if asked.outputs == ("advice",) else player(asked)
+
+    assert [now.price for now in played(BUYING, polite, rounds=4).rounds] == [18, 18, 18, 18]
+
+
+@pytest.mark.parametrize(("row", "brief"), [(BUYING, BUYER), (SELLING, SELLER)])
+def test_the_critic_reads_the_brief_of_the_one_he_advises_how_rounds_ended_and_what_he_advised(
+    row: dict[str, str], brief: str
+) -> None:
+    [run] = lp.evaluate(SelfPlay(rounds=3), [row], lambda row, match: 1.0, lm=ScriptedLM(player)).runs
+
+    first, second = (step.inputs for step in run.trace if step.predictor == "critic")
+    prices = [f"Deal at {now.price:g}." for now in run.prediction.rounds]
+    assert first["brief"] == second["brief"] == brief
+    assert [first["outcome"], second["outcome"]] == prices[:2]
+    [lesson] = cast("list[str]", second["lessons"])
+    assert first["lessons"] == [] and prices[0] in lesson and lesson.endswith("- Go further.")
+    assert len(cast("list[str]", first["dialogue"])) == 3
+
+
+@pytest.mark.parametrize("role", ["first", "second"])
+def test_how_each_role_plays_is_compiled_too(role: str, tmp_path: Path) -> None:
+    rows = [BUYING | {"second": f"{BUYER} You have {pence} p."} for pence in range(3)]
+    program, path = SelfPlay(rounds=2), f"players['{role}']"
+    told = lp.params_of(program).replace(path, instruction="Bargain.")  # as the other is not told
+
+    check_strategy(
+        lp.with_params(program, told), rows, cheaper, player, path=path, bad=leave(), folder=tmp_path, repeated=1
+    )

@@ -9,7 +9,8 @@ import pytest
 from strategy_rig import check_strategy
 
 import lmprog as lp
-from lmprog.optimizers.propose.demos import Success
+from lmprog import loop
+from lmprog.optimizers.propose.demos import Success, bootstrap
 from lmprog.optimizers.train.examples import examples
 from lmprog.params import Demo
 from lmprog.strategies.tree_in_one import Thought, TreeInOne, trajectory
@@ -192,3 +193,64 @@ def test_wrong_use_is_told() -> None:
         TreeInOne("question -> trajectory")
     with pytest.raises(lp.OutputError, match="Reach holds no trajectory"):
         trajectory(Reach(start=1, target=2))
+
+
+def in_order(asked: Asked) -> Answer:
+    """An LM that writes field by field: it knows the way only once the search is written down."""
+    fields = [*asked.outputs]
+    if "trajectory" in fields and fields.index("trajectory") > fields.index("path"):
+        found = search(int(asked.inputs["start"]), int(asked.inputs["target"]), depth_first=False)
+        return {"trajectory": found, "path": greedy(int(asked.inputs["start"]), int(asked.inputs["target"]))}
+    return player(asked)
+
+
+@pytest.mark.parametrize("strategy", ["bfs", "dfs"])
+def test_either_strategy_has_the_search_written_before_the_answer_that_it_leads_to(strategy: Any) -> None:
+    chain, tree = (
+        lp.evaluate(one, ROWS, right, lm=ScriptedLM(in_order)) for one in (lp.ChainOfThought(Reach), TreeInOne(Reach, strategy))
+    )  # fmt: skip
+
+    assert (chain.score, tree.score) == (0.5, 1.0)
+    assert tree.spent and tree.spent.total_requested.calls == len(ROWS)
+
+
+@pytest.mark.parametrize(("strategy", "parents"), [("bfs", [None, None, 0, 0, 1]), ("dfs", [None, 0, 0, None, 3])])
+def test_the_instruction_shows_a_search_of_another_task_in_the_order_asked_for(strategy: Any, parents: Any) -> None:
+    instruction = lp.params_of(TreeInOne(Reach, strategy))["search"].instruction
+
+    shown = [Thought.model_validate_json(line) for line in instruction.splitlines() if line.startswith("{")]
+
+    assert [thought.number for thought in shown] == [0, 1, 2, 3, 4] and shown[-1].verdict == "solution"
+    assert [thought.parent for thought in shown] == parents
+
+
+def test_there_are_tokens_for_a_whole_search() -> None:
+    allowed: list[int] = []
+
+    def heard(asked: Asked) -> Answer:
+        allowed.append(asked.request.max_tokens)
+        return player(asked)
+
+    with lp.using(lm=ScriptedLM(heard)):
+        for program in (TreeInOne(Reach), TreeInOne(Reach, max_tokens=300)):
+            program(start=2, target=7)
+
+    assert allowed == [2048, 300]
+
+
+def test_searches_that_led_to_a_right_answer_and_no_others_become_training_examples() -> None:
+    def hasty(asked: Asked) -> Answer:
+        replied = player(asked)
+        return {**replied, "path": [11]} if asked.inputs["target"] == "11" and isinstance(replied, dict) else replied
+
+    program = TreeInOne(Reach, "dfs")
+    problem = problem_for(program, ROWS, ROWS, right, ScriptedLM(hasty))
+    params = lp.params_of(program)
+
+    successes = loop.run(bootstrap(problem, params, wanted=4, attempts=1, share=1.0), instead="await")
+    taught = examples(problem, params, successes)
+
+    assert sorted(example.row for example in taught) == [0, 1, 2]
+    for example in taught:
+        assert example.path == "search" and "depth first" in example.request.messages[0].text
+        assert example.reply.count('"verdict"') == len(search(**ROWS[example.row], depth_first=True))
