@@ -354,10 +354,10 @@ def export(
         if one.program is not None:
             say(console, f"{one.program}: the program under its prompts, for an LM that serves these weights")
     if base.name.startswith(EMBEDDED):
-        folder = f"lmprog.lm.tiny.client.Tiny(Path({str(written[0].folder)!r}))"
+        spec = f"--lm tiny/{written[0].folder}"
         say(
             console,
-            f"The embedded LM has a layout of prompts of its own, which an engine does not know: use lm={folder}.",
+            f"The embedded LM has a layout of prompts of its own, which an engine does not know: use {spec}.",
         )
 
 

@@ -214,7 +214,7 @@ def test_what_is_wrong_with_a_task_is_said_before_the_first_call(
         (["--optimizer", "evolve"], "there is no 'evolve' among the optimizers: there are ape, auto, better-together"),
         (["--optimizer", "mipro:trails=3"], "mipro has no option ['trails']. It has ["),
         (["--optimizer", "mipro:trials=many"], "trials='many'"),
-        (["--lm", "gpt-5"], 'no LM is called \'gpt-5\'. There are "tiny", "openai/MODEL"'),
+        (["--lm", "gpt-5"], 'no LM is called \'gpt-5\'. There are "tiny", "tiny/FOLDER", "openai/MODEL"'),
         (["--lm", "openai/gpt-5"], "set the environment variable OPENAI_API_KEY"),
         (["--seed", "-1"], "a seed is a whole number from 0 on"),
         (

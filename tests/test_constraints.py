@@ -154,3 +154,26 @@ def test_a_constraint_can_say_where_a_reply_stops(local: lp.LM) -> None:
         text: str = asking(STOPPED, "json", config={"temperature": 1.0, "max_tokens": 90})(text="plum").answer
 
     assert text.index(".") == len(text) - 1 and held.sent == 1
+
+
+def test_a_held_reply_spends_no_tokens_on_spaces(local: lp.LM) -> None:
+    """Left to itself this LM fills every place where JSON may have spaces, for as long as it may."""
+    replies: list[lp.Response] = []
+
+    class Listening(Counted):
+        async def __call__(self, request: lp.Request, /) -> lp.Response:
+            replies.append(await super().__call__(request))
+            return replies[-1]
+
+    shown = [
+        lp.Demo(inputs={"text": text}, outputs={"answer": kind})
+        for text, kind in (("dog", "animal"), ("pear", "fruit"))
+    ]
+    with lp.using(lm=Listening(local, free=False)):
+        for temperature in (0.0, 1.0):
+            asking(
+                Literal["animal", "fruit"], "json", demos=shown, config={"temperature": temperature, "max_tokens": 24}
+            )(text="cat")
+
+    assert [reply.finish_reason for reply in replies] == ["stop", "stop"]
+    assert not any("  " in line.lstrip() for reply in replies for line in reply.text.splitlines())

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import lmprog as lp
 from lmprog.lm import client_of, default_lm, plain
 from lmprog.lm.specs import from_spec
+from lmprog.lm.tiny.client import WEIGHTS
 from lmprog.testing import ScriptedLM
 
 PLUGIN = """
@@ -78,8 +80,20 @@ def test_an_unknown_spec_is_refused_with_those_there_are(spec: str, echo: list[s
         from_spec(spec)
 
     assert repr(spec) in str(refused.value)
-    assert '"tiny", "openai/MODEL", "http://HOST/v1#MODEL"' in str(refused.value)
+    assert '"tiny", "tiny/FOLDER", "openai/MODEL", "http://HOST/v1#MODEL"' in str(refused.value)
     assert '"echo/..."' in str(refused.value)
+
+
+def test_a_folder_of_weights_is_the_embedded_lm_with_those(tmp_path: Path) -> None:
+    shutil.copytree(WEIGHTS, tmp_path / "merged")
+
+    found = from_spec(f"tiny/{tmp_path / 'merged'}")
+
+    assert found is from_spec(f"tiny/{tmp_path / 'merged' / '..' / 'merged'}")
+    assert (found.name, found.capabilities) == (from_spec("tiny").name, from_spec("tiny").capabilities)
+    (tmp_path / "merged" / "config.json").unlink()
+    with pytest.raises(lp.LMError, match=r"merged holds no weights of the embedded LM: it has no config\.json"):
+        from_spec(f"tiny/{tmp_path / 'merged'}")
 
 
 class Nameless:

@@ -87,7 +87,7 @@ def test_a_merged_folder_answers_as_the_weights_did(
     assert code == 0
     said = capsys.readouterr().out
     assert f"{merged}: the weights of first, second" in said
-    assert f"Tiny(Path('{merged}'))" in said.replace("\n", "")
+    assert f"--lm tiny/{merged}" in said.replace("\n", "")
     assert scores(Tiny(merged)) == pytest.approx(scores(shared(), weights), abs=0.02)
     assert scores(Tiny(merged)) != pytest.approx(scores(shared()), abs=0.2)
     prompts = lp.load(merged / "program.lmprog", program=Both())

@@ -9,13 +9,13 @@ from lmprog.request import LM
 GROUP = "lmprog.lms"
 """Entry points: "NAME/REST" is what the entry point NAME, a function, returns for REST."""
 
-KNOWN = '"tiny", "openai/MODEL", "http://HOST/v1#MODEL", "vllm/http://HOST/v1#MODEL", "local/PATH_OR_ID", "litellm/PROVIDER/MODEL"'
+KNOWN = '"tiny", "tiny/FOLDER", "openai/MODEL", "http://HOST/v1#MODEL", "vllm/http://HOST/v1#MODEL", "local/PATH_OR_ID", "litellm/PROVIDER/MODEL"'
 
 
 def from_spec(spec: LM | str) -> LM:
     """Return the LM that a spec names; an LM is returned as it is.
 
-    "tiny" is the embedded one; "openai/MODEL" is asked at OPENAI_BASE_URL with OPENAI_API_KEY; "http://HOST/v1#MODEL" is any
+    "tiny" is the embedded one, "tiny/FOLDER" the same with other weights; "openai/MODEL" is asked at OPENAI_BASE_URL with OPENAI_API_KEY; "http://HOST/v1#MODEL" is any
     server that speaks OpenAI's protocol, asked with LMPROG_API_KEY where that is set; "vllm/http://HOST/v1#MODEL" is one of
     vLLM whose weights are here too, so that it can be tuned (lp.VLLM); "local/PATH_OR_ID" is a model of Hugging Face that runs in this process; "litellm/PROVIDER/MODEL" goes through litellm;
     any other "NAME/REST" is an entry point's. LMError where there is none, or where the object is no LM.
@@ -31,6 +31,10 @@ def from_spec(spec: LM | str) -> LM:
         from lmprog.lm.tiny.client import shared  # loads numpy and tokenizers, which `import lmprog` need not
 
         return shared()
+    if name == "tiny" and rest:
+        from lmprog.lm.tiny.client import at  # as above
+
+        return at(rest)
     if spec.startswith(("http://", "https://")) or (name == "openai" and rest):
         from lmprog.lm.openai import from_spec as of_protocol  # loads an HTTP client
 

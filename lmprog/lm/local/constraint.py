@@ -11,8 +11,9 @@ from llguidance import LLMatcher, LLTokenizer
 
 from lmprog.errors import LMError
 
-SPACE = r"\n? {0,8}"
-"""Between the parts of an object: without a bound, a model may write spaces for ever."""
+SPACE = r"(\n {0,8}| )?"
+"""Between the parts of an object, a line break with an indent or one space: a model that may write more writes them, and
+each is a token of its `max_tokens`."""
 GRAMMARS_KEPT = 64
 _log = logging.getLogger("lmprog.lm.local")
 

@@ -15,7 +15,7 @@ from weakref import WeakSet
 
 from tokenizers import Tokenizer
 
-from lmprog.errors import ContextError
+from lmprog.errors import ContextError, LMError
 from lmprog.lm import adapters
 from lmprog.lm.adapters import Encoded
 from lmprog.lm.draws import rng
@@ -48,8 +48,8 @@ class Tiny:
 
     capabilities: frozenset[Capability] = frozenset({"generate", "sample", "logprobs", "score", "lora", "finetune"})
 
-    def __init__(self, folder: Path = WEIGHTS, *, threads: int = THREADS) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str = WEIGHTS, *, threads: int = THREADS) -> None:
+        self.folder = Path(folder)
         """Where the weights are."""
         self._threads = threads
         self._adapters = Adapters()
@@ -259,6 +259,22 @@ _shared = Tiny()
 def shared() -> Tiny:
     """Return the LM that "tiny" names: one for the process, so that all its callers fill one batch."""
     return _shared
+
+
+def at(folder: str) -> Tiny:
+    """Return the LM that "tiny/FOLDER" names: weights of this shape that were trained or merged. LMError where there are none."""
+    missing = [name for name in (WEIGHTS_FILE, "config.json", "tokenizer.json") if not (Path(folder) / name).is_file()]
+    if missing:
+        raise LMError(
+            f"{folder} holds no weights of the embedded LM: it has no {missing[0]}. Name a folder that training it wrote, or "
+            "`lmprog export ARTIFACT --merged FOLDER`."
+        )
+    return _at(str(Path(folder).resolve()))
+
+
+@lru_cache
+def _at(folder: str) -> Tiny:
+    return Tiny(folder)
 
 
 def _after_fork() -> None:
