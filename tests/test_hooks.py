@@ -346,3 +346,20 @@ def test_hooks_fix_what_the_lm_gets_wrong_and_the_program_inside_is_compiled(tmp
     check_strategy(
         hooked, rows, metric, bad_at_sums, path="program", bad={"reasoning": "?", "total": 0}, folder=tmp_path
     )
+
+
+def test_new_inputs_end_the_conversation_about_those_before_them() -> None:
+    asked_of: list[lp.Request] = []
+
+    def handler(asked: Asked) -> Any:
+        asked_of.append(asked.request)
+        return reads(asked)
+
+    nag = Hook(lambda call: call.outputs["answer"] == "unknown", lambda call: "Think again.", priority=1, name="nag")
+    [step] = steps_of(Hooked(Answer, [nag, Hook(knows, look_up)]), ScriptedLM(handler), question="ada")
+
+    plain, remarked, anew = asked_of
+    assert [len(request.messages) for request in asked_of] == [2, 4, 2]
+    assert remarked.messages[-1].text == "Think again." and "Oslo" in anew.messages[-1].text
+    assert ([firing.hook for firing in step.fired], step.outputs) == (["nag", "look_up"], {"answer": "Oslo"})
+    assert plain.messages[0] == anew.messages[0]
