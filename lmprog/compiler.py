@@ -195,7 +195,16 @@ class Compiling(Generic[M]):
 
     async def go(self) -> CompileResult[M]:
         """Search, certify, ship."""
-        proof = await self.proven()
+        with self._log() as log:
+            proof = await self._proven(log)
+            log.settle()
+            closing = asyncio.get_running_loop().run_in_executor(None, log.close)  # which waits for the disk
+            try:
+                return self._told(proof)
+            finally:
+                await closing
+
+    def _told(self, proof: "Proof") -> CompileResult[M]:
         for run in [run for evaluation in proof.holdout.values() for run in evaluation.failures][:1]:
             where = "" if self.job.no_rows else f": {run.failure} (on {run.row!r})"
             _log.warning("%s", redact(f"a holdout row gave no prediction{where}"))
@@ -203,7 +212,14 @@ class Compiling(Generic[M]):
 
     async def proven(self) -> "Proof":
         """Search and certify."""
-        with CallLog(self.run_dir.path / CALLS, alone=True) as log, self.run_dir.journal() as journal:
+        with self._log() as log:
+            return await self._proven(log)
+
+    def _log(self) -> CallLog:
+        return CallLog(self.run_dir.path / CALLS, alone=True)
+
+    async def _proven(self, log: CallLog) -> "Proof":
+        with self.run_dir.journal() as journal:
             around = partial(self.layers, log=log, slots=Slots(self.job.concurrency), shared=shared_log())
 
             def composed(outage_s: float) -> dict[Role, LM]:

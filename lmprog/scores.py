@@ -68,12 +68,19 @@ class ScoreTable:
 
     def compare(self, first: str, second: str) -> Comparison | None:
         """Return the paired comparison on shared rows, or None where there are none."""
-        a, b = self._scores[first], self._scores[second]
-        shared = sorted(a.keys() & b.keys())
-        if not shared:
+        differences = self._differences(first, second)
+        if not differences:
             return None
-        differences = [b[row] - a[row] for row in shared]
-        return Comparison(sum(differences) / len(shared), mean_interval(differences), len(shared))
+        return Comparison(sum(differences) / len(differences), mean_interval(differences), len(differences))
+
+    def gain(self, first: str, second: str) -> float:
+        """Return the mean gain of the second on shared rows, 0 where there are none: what `compare` gives, without its interval."""
+        differences = self._differences(first, second)
+        return sum(differences) / len(differences) if differences else 0.0
+
+    def _differences(self, first: str, second: str) -> list[float]:
+        a, b = self._scores[first], self._scores[second]
+        return [b[row] - a[row] for row in sorted(a.keys() & b.keys())]
 
     def adjusted(self) -> dict[str, float]:
         """Return each candidate's expected mean over all rows, adjusted for how hard its own rows were.

@@ -322,8 +322,7 @@ async def _finish(state: _State, finalists: int) -> None:
     table = state.table
     estimates = table.adjusted()
     partial = [name for name in table.candidates if not table.is_full(name)]
-    ahead = {name: table.compare(state.best, name) for name in partial}
-    hopeful = [name for name, found in ahead.items() if found is not None and found.gain > 0]
+    hopeful = [name for name in partial if table.gain(state.best, name) > 0]
     ranked = sorted(hopeful, key=lambda name: (-estimates[name], table.candidates.index(name)))[:finalists]
     asks = [Ask(state.candidates[name], tuple(table.missing(name)), origin="finalist") for name in ranked]
     left, fitting = state.problem.allowance.left, list[Ask]()

@@ -164,17 +164,23 @@ class CallLog:
         """Return True: an empty log is a log, and `log or ...` must not pass it over."""
         return True
 
+    def settle(self) -> None:
+        """Write what is not written yet. RunDirError where the last replies could not be."""
+        if self._path is not None:
+            self._commit()
+        if self._failed is not None:
+            raise self._unusable(f"{self._failed}; the last replies are not recorded") from self._failed
+
     def close(self) -> None:
-        """Close the file; closing twice does no harm. RunDirError where the last replies could not be written."""
+        """Close the file; closing twice does no harm. RunDirError as of `settle`."""
         if self._closed:
             return
         self._closed = True
-        if self._path is None:
-            return
-        self._commit()
-        self._db.close()
-        if self._failed is not None:
-            raise self._unusable(f"{self._failed}; the last replies are not recorded") from self._failed
+        try:
+            self.settle()
+        finally:
+            if self._path is not None:
+                self._db.close()
 
     def __enter__(self) -> Self:
         return self

@@ -274,6 +274,7 @@ def mipro(settings: Settings) -> Sample:
     in_flight, latency_s = int(settings["in_flight"]), int(settings["latency_ms"]) / 1000
     engine = SyncEngine(_reply, latency_s)
     dspy.configure(lm=dspy.LM(MODEL, engine=engine, cache=bool(settings["cached"])))
+    importlib.import_module("optuna")  # as on lmprog's side: imports have a cell of their own
     mipro = dspy.MIPROv2(metric=metric, auto="light", num_threads=in_flight)
     with clocked() as clock:
         mipro.compile(TwoSteps(), trainset=rows(100), valset=rows(100, 100))
