@@ -8,6 +8,8 @@ from typing import Any, Literal
 import pytest
 
 import lmprog as lp
+from lmprog.optimizers.select.pool import Pool
+from lmprog.programs import multihop
 from lmprog.strategies.prefix import MOST_WORDS, task_agnostic_prefix, with_prefix
 from lmprog.testing import Answer, Asked, ScriptedLM
 
@@ -45,6 +47,27 @@ class Capital(lp.Signature):
 
     country: str = lp.InputField()
     capital: str = lp.OutputField()
+
+
+class Review(lp.Signature):
+    """Say which product the review is about."""
+
+    review: str = lp.InputField()
+    product: Literal["food", "hotel", "movie", "phone"] = lp.OutputField()
+
+
+class Headline(lp.Signature):
+    """Say what the headline is about."""
+
+    headline: str = lp.InputField()
+    topic: Literal["sports", "business", "science", "weather"] = lp.OutputField()
+
+
+class Message(lp.Signature):
+    """Say what the customer wants."""
+
+    message: str = lp.InputField()
+    intent: Literal["billing", "shipping", "login", "refund"] = lp.OutputField()
 
 
 SPAM = (Spam, [{"mail": "Win a prize now", "kind": "spam"}])
@@ -152,6 +175,27 @@ def test_an_ablation_shows_the_gain_of_a_base_lm_that_the_prefix_teaches_to_foll
 
     assert lp.evaluate(program, rows, metric, lm=lm).score == 0.0
     assert scores == {1: 0.0, 2: 1.0}
+
+
+REVIEWS = (Review, [{"review": "the beds were soft and the view was great", "product": "hotel"}])
+HEADLINES = (Headline, [{"headline": "shares of the bank fall after weak results", "topic": "business"}])
+MESSAGES = (Message, [{"message": "i cannot remember my password", "intent": "login"}])
+
+
+def test_the_prefix_that_validation_rows_choose_lifts_the_embedded_lm_on_held_out_questions(tmp_path: Path) -> None:
+    """Without examples of the task. Not that demonstrations alone do so: a plain sentence does as well (`prefix_ablation.py`)."""
+    splits = multihop.TASK.load()
+    program = multihop.TASK.program()
+    prefixes = [task_agnostic_prefix([task], count=1) for task in (REVIEWS, HEADLINES, MESSAGES)]
+    candidates = [lp.params_of(with_prefix(program, prefix)) for prefix in prefixes]
+
+    result = lp.compile(
+        program, train=splits.train, val=splits.val[:60], holdout=splits.holdout, metric=multihop.TASK.metric,
+        optimizer=Pool(candidates, policy="full"), lm="tiny", run_dir=tmp_path / "run",
+    )  # fmt: skip
+
+    assert result.params in candidates
+    assert result.certificate.interval.low > 0
 
 
 def test_a_program_with_the_prefix_is_saved_and_loaded(tmp_path: Path) -> None:
