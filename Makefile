@@ -69,7 +69,7 @@ prove-weights: dev
 
 # an agent on the embedded LM, tuned on a teacher's runs; some minutes
 prove-agent: dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/prove/agent.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/prove/tuned_agent.py
 
 # trains the embedded LM further, on CUDA where there is one, for MINUTES; may be stopped and run again
 MINUTES ?= 60

@@ -1,6 +1,6 @@
 """What tuning on a teacher's runs makes of the embedded LM as an agent, on 160 held-out questions.
 
-python tests/prove/agent.py            it goes on where it was stopped; with --fresh, from the start
+python tests/prove/tuned_agent.py            it goes on where it was stopped; with --fresh, from the start
 """
 
 import shutil
