@@ -237,7 +237,7 @@ def test_wrong_use_of_the_command_is_said_in_one_line(
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="needs the recorded tasks in the folder that LMPROG_DATA names")
 @pytest.mark.parametrize(
     ("name", "passages", "at_10"),
-    [("hotpotqa_distractor100", 1000, 0.91), ("hotpotqa_train100", 994, 0.90), ("musique_train100", 1890, 0.58)],
+    [("hotpotqa_distractor100", 1000, 0.91), ("hotpotqa_train100", 994, 0.905), ("musique_train100", 1890, 0.58)],
 )
 def test_recorded_questions_are_found_as_often_as_before(name: str, passages: int, at_10: float) -> None:
     questions = questions_in(read_jsonl(RECORDED / f"{name}.jsonl.gz"), what=name)
