@@ -614,6 +614,26 @@ def test_a_request_of_several_roles_counts_for_the_same_one_whichever_asked_firs
     assert ledger.spent.requested["task"] == ledger.spent.total_requested == Amount(1, 7, 3)
 
 
+def test_an_lm_that_gives_one_response_for_all_is_charged_for_each_by_its_own_prompt() -> None:
+    class Same:
+        name, capabilities = "same", frozenset[Any]({"generate"})
+        reply = lp.Response("yes")  # which tells no counts, so that they are estimated
+
+        async def __call__(self, request: lp.Request, /) -> lp.Response:
+            await asyncio.sleep(0.01)
+            return self.reply
+
+    requests = [ask("a" * 40 * number) for number in range(1, 8)]
+    together, apart = Ledger(), Ledger()
+
+    run_all(stack(Same(), together), requests)
+    one_by_one = stack(Same(), apart)
+    for request in requests:
+        call(one_by_one, request)
+
+    assert together.spent.requested == apart.spent.requested
+
+
 def test_a_second_run_on_the_same_log_sends_nothing_and_has_requested_the_same(tmp_path: Path) -> None:
     requests = [ask(str(i % 7)) for i in range(20)]
     clients, ledgers = [ScriptedLM(echo), ScriptedLM(echo)], [Ledger(), Ledger()]

@@ -1,6 +1,8 @@
 """The task-agnostic prefix: how it is chosen, where it stands, and what it does."""
 
+import importlib
 import re
+import sys
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +14,9 @@ from lmprog.optimizers.select.pool import Pool
 from lmprog.programs import multihop
 from lmprog.strategies.prefix import MOST_WORDS, task_agnostic_prefix, with_prefix
 from lmprog.testing import Answer, Asked, ScriptedLM
+
+sys.path.insert(0, str(Path(__file__).parent / "bench"))
+ablation: Any = importlib.import_module("prefix_ablation")  # a script, and no part of a package
 
 
 class Spam(lp.Signature):
@@ -47,27 +52,6 @@ class Capital(lp.Signature):
 
     country: str = lp.InputField()
     capital: str = lp.OutputField()
-
-
-class Review(lp.Signature):
-    """Say which product the review is about."""
-
-    review: str = lp.InputField()
-    product: Literal["food", "hotel", "movie", "phone"] = lp.OutputField()
-
-
-class Headline(lp.Signature):
-    """Say what the headline is about."""
-
-    headline: str = lp.InputField()
-    topic: Literal["sports", "business", "science", "weather"] = lp.OutputField()
-
-
-class Message(lp.Signature):
-    """Say what the customer wants."""
-
-    message: str = lp.InputField()
-    intent: Literal["billing", "shipping", "login", "refund"] = lp.OutputField()
 
 
 SPAM = (Spam, [{"mail": "Win a prize now", "kind": "spam"}])
@@ -177,16 +161,11 @@ def test_an_ablation_shows_the_gain_of_a_base_lm_that_the_prefix_teaches_to_foll
     assert scores == {1: 0.0, 2: 1.0}
 
 
-REVIEWS = (Review, [{"review": "the beds were soft and the view was great", "product": "hotel"}])
-HEADLINES = (Headline, [{"headline": "shares of the bank fall after weak results", "topic": "business"}])
-MESSAGES = (Message, [{"message": "i cannot remember my password", "intent": "login"}])
-
-
 def test_the_prefix_that_validation_rows_choose_lifts_the_embedded_lm_on_held_out_questions(tmp_path: Path) -> None:
     """Without examples of the task. Not that demonstrations alone do so: a plain sentence does as well (`prefix_ablation.py`)."""
     splits = multihop.TASK.load()
     program = multihop.TASK.program()
-    prefixes = [task_agnostic_prefix([task], count=1) for task in (REVIEWS, HEADLINES, MESSAGES)]
+    prefixes = [task_agnostic_prefix([task], count=1) for task in ablation.POOL]
     candidates = [lp.params_of(with_prefix(program, prefix)) for prefix in prefixes]
 
     result = lp.compile(

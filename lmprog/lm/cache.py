@@ -144,11 +144,6 @@ class CallLog:
         if self._failed is not None:
             raise self._unusable(self._failed)
 
-    @property
-    def keeps_at_once(self) -> bool:
-        """Whether what was put is committed by now."""
-        return self._when_kept is None
-
     def when_kept(self, do: Callable[[], None]) -> None:
         """Do something once what was put is committed. Calls that got a slot meanwhile are then on their way."""
         if self._when_kept is None:
@@ -326,10 +321,7 @@ class Cached:
                 reply.cancel()
             raise
         else:
-            if self._log.keeps_at_once:
-                self._hand_over(key, flight, response)
-            else:
-                self._log.when_kept(partial(self._hand_over, key, flight, response))
+            self._log.when_kept(partial(self._hand_over, key, flight, response))
 
     def _hand_over(self, key: str, flight: _Flight, response: Response) -> None:
         for reply in self._landed(key, flight):

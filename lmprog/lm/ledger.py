@@ -152,7 +152,6 @@ class Ledger:
         self._asked: dict[str, Role] = {}
         self._tabs: set[Tab] = set()
         self._answers: dict[str, Amount] = {}
-        self._settled_last: tuple[Response | None, Amount] = None, Amount()
         self._trained: dict[str, Amount] = {}
 
     @property
@@ -278,8 +277,7 @@ class Ledger:
             )
         cost = self._answers.get(key)
         if cost is None:
-            settled, known = self._settled_last
-            self._answers[key] = cost = known if response is settled else self._cost(lm_name, request, response)
+            self._answers[key] = cost = self._cost(lm_name, request, response)
             if recorded:
                 self._charged.add(cost)
         if isinstance(tally := scope.current().tally, _Tally):
@@ -358,9 +356,7 @@ class Ledger:
             lm_name, heavier = reservation.lm_name, response.prompt_tokens / max(reservation.prompt_tokens, _SHORT)
             if heavier > self._heavier.get(lm_name, 1.0):
                 self._heavier[lm_name] = heavier
-            cost = self._cost(lm_name, reservation.request, response)
-            self._settled_last = response, cost
-            self._close(reservation, cost)
+            self._close(reservation, self._cost(lm_name, reservation.request, response))
 
     def settle_refused(self, reservation: Reservation) -> None:
         """Count a call that the provider refused to work on: it cost no tokens."""

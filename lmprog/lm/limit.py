@@ -33,16 +33,10 @@ class Slots:
         self._free = count
         self._lines: dict[Urgency, deque[asyncio.Future[None]]] = {urgency: deque() for urgency in Urgency}
 
-    def taken(self) -> bool:
-        """Take a slot if one is free, and tell whether."""
-        if self._free:
-            self._free -= 1
-            return True
-        return False
-
     async def take(self, urgency: Urgency = Urgency.USUAL) -> None:
         """Wait for a slot; see `certainly_not_sent`."""
-        if self.taken():
+        if self._free:
+            self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
         self._lines[urgency].append(turn)
@@ -75,8 +69,7 @@ class Limited:
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request; the slot is held from here to the reply, no longer."""
-        if not self._slots.taken():
-            await self._slots.take(self._urgency)
+        await self._slots.take(self._urgency)
         try:
             self._check()
             return await answer(self._lm, request)
