@@ -24,6 +24,7 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
 from lmprog.errors import LmprogError, ScopeError
+from lmprog.polling import Polling
 
 T = TypeVar("T")
 
@@ -156,7 +157,7 @@ class _Shared:
     """
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = _new_loop()
         self._mail = _Mail(self.loop)
         self.workers = Workers(DEFAULT_CONCURRENCY)
         self.runner: int | None = None
@@ -230,6 +231,12 @@ class _Shared:
                 return False
             self.runner = None
             return True
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    if sys.platform == "win32":
+        return asyncio.new_event_loop()
+    return asyncio.SelectorEventLoop(Polling())
 
 
 class _Interrupts:

@@ -191,9 +191,9 @@ def check_response(source: str, response: Response) -> None:
     """Raise LMError where the text is none, or a figure none that an account can hold: it would credit a cap, or never fit one."""
     if not isinstance(cast("object", response.text), str):
         raise LMError(f"{source} a Response whose text is {_shown(response.text)}: give it a str.")
-    for name in ("prompt_tokens", "completion_tokens"):
-        count = cast("object", getattr(response, name))
-        if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST_TOKENS:
+    for count in (response.prompt_tokens, response.completion_tokens):
+        if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+            name = "prompt_tokens" if count is response.prompt_tokens else "completion_tokens"
             raise LMError(
                 f"{source} a Response whose {name} is {_shown(count)}: give an int from 0 on, and 0 where it is "
                 "not known."

@@ -13,7 +13,7 @@ import lmprog
 ROOT = Path(__file__).parent.parent
 
 FLOORS = [  # bottom first; a module imports from floors below, or sideways where that makes no cycle; never up
-    {"params", "request", "errors", "registry", "secrets", "escapes", "locks"},
+    {"params", "request", "errors", "registry", "secrets", "escapes", "locks", "polling"},
     {"identity", "signature", "derived", "short_form", "schemas", "scope", "loop", "inspection"},
     {"formats", "lm"},
     {"predict", "tools"},

@@ -754,6 +754,30 @@ def test_a_log_that_is_written_by_one_process_alone_knows_what_it_holds(tmp_path
     assert found == [lp.Response("first"), lp.Response("second"), None]
 
 
+def test_a_log_that_is_one_process_s_alone_is_locked_until_it_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "calls.sqlite"
+    with CallLog(path, alone=True) as log:
+        log.put("key", "task", "lm", ask("a"), lp.Response("kept"))
+        with contextlib.closing(sqlite3.connect(path, timeout=0)) as other, pytest.raises(sqlite3.OperationalError):
+            other.execute("SELECT count(*) FROM calls")
+
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        assert other.execute("SELECT count(*) FROM calls").fetchone() == (1,)
+
+
+def test_a_log_that_another_program_has_open_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "calls.sqlite"
+    CallLog(path, alone=True).close()
+    monkeypatch.setattr("lmprog.lm.cache._BUSY_S", 0.05)
+
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT count(*) FROM calls").fetchone()
+        with pytest.raises(lp.RunDirError, match=r"another program has it open\. Close it there"):
+            CallLog(path, alone=True)
+
+
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "calls.sqlite"
     path.write_bytes(b"this is no database, and never was one" * 100)
@@ -842,11 +866,13 @@ def test_a_broken_surrogate_in_a_prompt_has_a_key() -> None:
 def test_once_a_reply_could_not_be_written_no_further_call_is_sent(tmp_path: Path, at_once: bool) -> None:
     client, ledger, said = ScriptedLM(echo), Ledger(), list[object]()
 
+    CallLog(tmp_path / "calls.sqlite", alone=True).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "calls.sqlite")) as other:  # as on a full disk
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON calls BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+
     async def two() -> None:
         with CallLog(tmp_path / "calls.sqlite", alone=True) as log:
             lm = stack(client, ledger, log=log, slots=1)
-            with contextlib.closing(sqlite3.connect(tmp_path / "calls.sqlite")) as other:
-                other.execute("DROP TABLE calls")  # as on a full disk, nothing can be written from now on
             for asked in [("a", "b")] if at_once else [("a",), ("b",)]:
                 said.extend(await asyncio.gather(*(lm(ask(text)) for text in asked), return_exceptions=True))
 

@@ -59,11 +59,11 @@ class _Flight:
 
 
 class CallLog:
-    """Replies by request key, in an SQLite file that others may read meanwhile; in memory when `path` is None.
+    """Replies by request key, in an SQLite file that others may use meanwhile; in memory when `path` is None.
 
     Values are JSON text; the latest are held in memory too. A file that is damaged, or no call log, raises RunDirError.
-    All calls that share a log run on one event loop. `alone`: no other process writes to the file meanwhile, so that what
-    is not there need not be looked up.
+    All calls that share a log run on one event loop. `alone`: the file is locked for other processes until it is closed, so
+    that what is not there need not be looked up, and a reply is written in half the time.
     """
 
     def __init__(self, path: Path | str | None = None, *, alone: bool = False) -> None:
@@ -85,6 +85,8 @@ class CallLog:
         except sqlite3.Error as error:
             raise self._unusable(error) from error
         try:
+            if alone:
+                self._execute("PRAGMA locking_mode = EXCLUSIVE")
             self._prepare()
             if alone:
                 self._known = dict(cast("Iterable[tuple[str, int]]", self._execute("SELECT key, rowid FROM calls")))
@@ -241,10 +243,12 @@ class CallLog:
             raise self._unusable(error) from error
 
     def _unusable(self, why: object) -> RunDirError:
-        return RunDirError(
-            f"the call log {self._path or 'in memory'} cannot be used: {why}. Free or repair the file, name another run "
-            "directory, or move the file away: its calls are then sent again."
+        mend = (
+            "Free or repair the file, name another run directory, or move the file away: its calls are then sent again."
         )
+        if isinstance(why, sqlite3.OperationalError) and why.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            why, mend = "another program has it open", "Close it there, and run the same again."
+        return RunDirError(f"the call log {self._path or 'in memory'} cannot be used: {why}. {mend}")
 
 
 class Cached:
