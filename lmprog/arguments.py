@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO, cast, get_args
@@ -151,6 +151,11 @@ def retriever_of(said: str, passages: Sequence[str], k: int) -> Retriever:
             f"takes (passages, k) and returns what is called with a query."
         )
     make = _thing_at(said, "a function of (passages, k) that returns a retriever", object)
+    if callable(make) and not _takes(make, passages, k):
+        raise InputError(
+            f"{said} cannot be called with two arguments. It should be a function that takes (passages, k) and returns a "
+            f"retriever."
+        )
     made = make(passages, k) if callable(make) else make
     if not callable(make) or not callable(made):
         raise InputError(
@@ -158,6 +163,16 @@ def retriever_of(said: str, passages: Sequence[str], k: int) -> Retriever:
             f"(passages, k) and returns a retriever, which is called with a query and returns a list of passages."
         )
     return cast("Retriever", made)
+
+
+def _takes(function: Callable[..., object], *given: object) -> bool:
+    try:
+        inspect.signature(function).bind(*given)
+    except TypeError:
+        return False
+    except ValueError:  # of a builtin, nobody knows
+        return True
+    return True
 
 
 def check_out(path: Path) -> None:

@@ -332,6 +332,10 @@ async def _run(around: _Surroundings, row: Row) -> Run:
     scope.enter(around.run_in._replace(trace=trace))
     try:
         prediction = await cast("Any", around.program).acall(**inputs_in(row, around.inputs))
+    except asyncio.CancelledError as error:
+        if cast("asyncio.Task[Any]", asyncio.current_task()).cancelling():
+            raise
+        failure = _failure_of(error)  # of something that the program itself has cancelled
     except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001  the user's own code: one row's failure is data
         failure = _failure_of(error)
     around.lm.check()

@@ -16,6 +16,7 @@ from lmprog.params import Params, PredictorParams
 from lmprog.predict import LONE_PATH, Predict
 from lmprog.request import LM
 from lmprog.signature import Field, check_demo, fields_of
+from lmprog.tools import Told, told
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -95,6 +96,9 @@ class Module:
 
             workers = here.workers or loop.default_workers()
             return await loop.hop(workers.run(work, here.depth))
+
+    def _told_as_tool(self) -> Told:
+        return told(type(self), type(self).__doc__ or "", signature_of(self), self._acall)
 
     def _users_parts(self) -> dict[str, object]:
         """Return what may be the user's in a module of ours: for its identity."""

@@ -21,7 +21,7 @@ from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response, ToolSpec
 from lmprog.short_form import from_string
 from lmprog.signature import InputField, Signature, check_demo, check_inputs, fields_of, values_of, with_reasoning
-from lmprog.tools import AnyTool, ToolLike, check_step, tools_by_name
+from lmprog.tools import AnyTool, Told, ToolLike, check_step, told, tools_by_name
 
 P = ParamSpec("P", default=...)
 S_co = TypeVar("S_co", bound=Signature, covariant=True, default=Any)
@@ -134,6 +134,10 @@ class Predict(Generic[P, S_co]):
 
     def _users_parts(self) -> dict[str, object]:
         return dict(self.tools)
+
+    def _told_as_tool(self) -> Told:
+        fields = fields_of(self.signature)
+        return told(self.signature, fields.instruction, fields.inputs, self.acall)
 
     async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()

@@ -17,8 +17,8 @@ _TEXTS = ("text", "paragraph_text")
 _MARKS = ("is_supporting", "supporting")
 _PARTS = ("decomposition", "question_decomposition")
 _WANTED = (
-    "Write rows with `question`, `paragraphs` as [{title, text}], and `gold_titles`, or as MuSiQue has them: "
-    "`paragraph_support_idx` in each part of `decomposition`, or `is_supporting` in each paragraph"
+    "Write rows with `question`, `paragraphs` as [{title, text}], and `gold_titles`, or as HotPotQA has them: `context` and "
+    "`supporting_facts`, or as MuSiQue has them: `paragraph_support_idx` in each part of `decomposition`, or `is_supporting` in each paragraph"
 )
 
 
@@ -55,8 +55,9 @@ def questions_in(rows: Iterable[Mapping[str, Any]], *, what: str) -> Questions:
     """Return what rows ask and bring, as HotPotQA or MuSiQue have it. DataError names `what` and the row at fault."""
     asked: list[Asked] = []
     pool: dict[str, None] = {}
-    for number, row in enumerate(rows):
+    for number, told in enumerate(rows):
         try:
+            row = _published(told) if "context" in told and "paragraphs" not in told else told
             paragraphs = _paragraphs(row)
             gold = tuple(dict.fromkeys(titled(*paragraphs[place]) for place in _gold(row, paragraphs)))
             asked.append(Asked(_text(row, "question"), gold))
@@ -132,6 +133,40 @@ def _paragraphs(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     listed = [_object(paragraph, "a paragraph") for paragraph in _list(row, "paragraphs")]
     names = [next((name for name in _TEXTS if name in paragraph), _TEXTS[0]) for paragraph in listed]
     return [(_text(paragraph, "title"), _text(paragraph, name)) for paragraph, name in zip(listed, names, strict=True)]
+
+
+def _published(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a row of HotPotQA, of its own files or of the Hugging Face hub, with paragraphs and gold titles."""
+    context = _pairs(row, "context", "title", "sentences")
+    paragraphs = [{"title": title, "text": "".join(_texts_in(title, sentences))} for title, sentences in context]
+    titles = [title for title, _ in _pairs(row, "supporting_facts", "title", "sent_id")]
+    return {**row, "paragraphs": paragraphs, "gold_titles": list(dict.fromkeys(titles))}
+
+
+def _pairs(row: Mapping[str, Any], name: str, *parts: str) -> list[tuple[str, object]]:
+    """Return the pairs of a field that lists them, or that lists each of their parts, as the hub does."""
+    value: Any = row.get(name)
+    if isinstance(value, dict):
+        columns: list[Any] = [cast("Mapping[str, Any]", value).get(part) for part in parts]
+        if all(isinstance(column, list) for column in columns) and len(set(map(len, columns))) == 1:
+            value = list(zip(*columns, strict=True))
+    if isinstance(value, list) and all(map(_is_pair, cast("list[object]", value))):
+        return [(title, other) for title, other in cast("list[tuple[str, object]]", value)]
+    found = f"`{name}` is {row[name]!r:.80} and" if name in row else f"`{name}` is missing: it"
+    raise DataError(f"{found} should be a list of [{', '.join(parts)}]")
+
+
+def _is_pair(value: object) -> bool:
+    if not isinstance(value, list | tuple):
+        return False
+    parts = cast("Sequence[object]", value)
+    return len(parts) == 2 and isinstance(parts[0], str)
+
+
+def _texts_in(title: str, sentences: object) -> list[str]:
+    if not isinstance(sentences, list) or not all(isinstance(each, str) for each in cast("list[object]", sentences)):
+        raise DataError(f"the sentences of {title!r:.80} are {sentences!r:.80} and should be a list of texts")
+    return cast("list[str]", sentences)
 
 
 def _gold(row: Mapping[str, Any], paragraphs: Sequence[tuple[str, str]]) -> list[int]:

@@ -244,7 +244,8 @@ def test_an_exception_of_the_programs_own_code_on_a_few_rows_is_data() -> None:
 
 
 @pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
-def test_a_program_that_exits_on_a_row_has_failed_on_that_row(leave: type[BaseException]) -> None:
+@pytest.mark.parametrize("as_async", [False, True], ids=["sync", "async"])
+def test_a_program_that_exits_on_a_row_has_failed_on_that_row(leave: type[BaseException], as_async: bool) -> None:
     class Leaving(lp.Module):
         def __init__(self) -> None:
             self.solve = lp.Predict(Solve)
@@ -254,7 +255,17 @@ def test_a_program_that_exits_on_a_row_has_failed_on_that_row(leave: type[BaseEx
                 raise leave("enough")
             return self.solve(question=question)
 
-    result = lp.evaluate(Leaving(), ROWS, exact, lm=ScriptedLM(lambda asked: {"answer": asked.inputs["question"]}))
+    class AsyncLeaving(lp.Module):
+        def __init__(self) -> None:
+            self.solve = lp.Predict(Solve)
+
+        async def aforward(self, question: str) -> Solve:
+            if question == "q3":
+                raise leave("enough")
+            return await self.solve.acall(question=question)
+
+    program = AsyncLeaving() if as_async else Leaving()
+    result = lp.evaluate(program, ROWS, exact, lm=ScriptedLM(lambda asked: {"answer": asked.inputs["question"]}))
 
     assert [run.failure for run in result.failures] == [f"{leave.__name__}: enough"]
 

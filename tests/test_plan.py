@@ -306,10 +306,19 @@ class TestAdvice:
 
         (advice,) = plan.advice
         assert advice.startswith(
-            f"Do not compile: not one of {plan.baseline_rows} runs of the program gave a prediction (the first: `solve`: "
+            f"Do not compile: not one of {plan.baseline_rows} runs of the program gave a prediction, nor one of {plan.tried} "
+            "under other prompts (the first: `solve`: "
             "the field `answer` is missing. The reply was: I cannot help with that. I cannot help"
         )
         assert len(advice) < 500
+
+    def test_that_no_run_gives_a_prediction_does_not_speak_against_demos_that_mend_it(self, tmp_path: Path) -> None:
+        answers = script(improvable)
+        taught = ScriptedLM(lambda asked: answers(asked) if asked.demos else lp.Response("I cannot help with that."))
+
+        plan = planned(tmp_path, lm=taught)
+
+        assert plan.failed == plan.baseline_rows and plan.worthwhile and not plan.advice
 
     def test_that_prompts_change_nothing_does_not_speak_against_training_weights(self, tmp_path: Path) -> None:
         plan = planned(tmp_path, lm=ScriptedLM(lambda asked: lp.Response("I cannot help with that.")))

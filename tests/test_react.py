@@ -362,6 +362,8 @@ def reading_up(asked: Asked) -> Answer:
     [
         (ReadUp(), "read_up", "Reads a passage and sums it up.", "programs['read_up'].sum_up"),
         (lp.Predict(Summary), "summary", "Sum up.", "programs['summary']"),
+        (lp.Tool(lp.Predict(Summary), name="short_form"), "short_form", "Sum up.", "programs['short_form']"),
+        (lp.Tool(lp.Tool(ReadUp()), description="Sums."), "read_up", "Sums.", "programs['read_up'].sum_up"),
     ],
 )
 def test_a_program_is_a_tool_and_its_predictors_are_part_of_the_agent(

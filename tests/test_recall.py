@@ -76,6 +76,27 @@ def test_gold_paragraphs_are_told_as_musique_tells_them() -> None:
     assert gold({**row, "paragraphs": published}) == ("Moss | a town",)
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {
+            "context": [["Oslo", ["a city", " on a fjord"]], ["Moss", ["a town"]]],
+            "supporting_facts": [["Oslo", 0], ["Oslo", 1]],
+        },
+        {
+            "context": {"title": ["Oslo", "Moss"], "sentences": [["a city", " on a fjord"], ["a town"]]},
+            "supporting_facts": {"title": ["Oslo", "Oslo"], "sent_id": [0, 1]},
+        },
+    ],
+    ids=["its own files", "the hub"],
+)
+def test_rows_as_hotpotqa_publishes_them_are_read(row: Mapping[str, Any]) -> None:
+    asked = questions_in([{"question": "q", **row}], what="rows")
+
+    assert asked.passages == ("Oslo | a city on a fjord", "Moss | a town")
+    assert asked.asked[0].gold == ("Oslo | a city on a fjord",)
+
+
 def test_of_paragraphs_with_one_title_only_the_gold_one_counts() -> None:
     twins = [{"title": "Oslo", "text": "one"}, {"title": "Oslo", "text": "two"}]
     row = {"question": "q", "paragraphs": twins, "decomposition": [{"paragraph_support_idx": 1}]}
@@ -130,6 +151,14 @@ def test_each_question_is_asked_once_in_the_scope_of_the_caller() -> None:
         ({"paragraphs": [OSLO], "decomposition": [{"paragraph_support_idx": 1}]}, "`paragraph_support_idx` is 1"),
         ({"paragraphs": [OSLO], "decomposition": [{"paragraph_support_idx": -1}]}, "`paragraph_support_idx` is -1"),
         ({"paragraphs": [OSLO], "gold_titles": ["Oslo"]}, "`question` is missing"),
+        ({"question": "q", "context": "a text"}, r"`context` is 'a text' and should be a list of \[title, sentences\]"),
+        ({"question": "q", "context": {"title": ["Oslo"], "sentences": list[str]()}}, r"`context` is \{'title'"),
+        ({"question": "q", "context": [["Oslo", ["a city"]]]}, "`supporting_facts` is missing: it should be a list of"),
+        ({"question": "q", "context": [["Oslo", "a city"]]}, "the sentences of 'Oslo' are 'a city' and should be"),
+        (
+            {"question": "q", "context": [["Oslo", ["a city"]]], "supporting_facts": [["Moss", 0]]},
+            "`gold_titles` holds 'Moss', the title of no paragraph",
+        ),
     ],
 )
 def test_a_row_that_does_not_fit_is_named_with_what_is_wrong(row: Mapping[str, Any], says: str) -> None:
@@ -167,6 +196,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "import lmprog as lp\n"
         "def last(passages, k):\n    print('made', len(passages), k)\n    return lambda query: list(passages)[-k:]\n"
         "def number(passages, k):\n    return 7\n"
+        "def alone():\n    return last\n"
         "seven = 7\n"
     )
     return Path("rows.jsonl")
@@ -218,6 +248,7 @@ def test_the_library_s_own_class_can_be_named_as_a_retriever(data: Path, capsys:
         (["rows.jsonl", "--retriever", "mine.py:first"], "mine.py has nothing called 'first'"),
         (["rows.jsonl", "--retriever", "mine.py:seven"], "mine.py:seven is a int. It should be a function that takes (passages, k)"),
         (["rows.jsonl", "--retriever", "mine.py:number"], "mine.py:number returned a int."),
+        (["rows.jsonl", "--retriever", "mine.py:alone"], "mine.py:alone cannot be called with two arguments. It should be"),
         (["rows.jsonl", "--retriever", "http://127.0.0.1:9/x"], "http://127.0.0.1:9/x has not answered for 0 s"),
         (["rows.jsonl", "--retriever", "ftp://h"], "'ftp://h' is no URL that can be searched"),
     ],

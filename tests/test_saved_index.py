@@ -383,8 +383,17 @@ def test_a_file_that_cannot_be_indexed_is_refused_with_the_line(tmp_path: Path, 
     with pytest.raises(lp.DataError, match=says):
         lp.BM25.from_files(path)
 
-    assert builds(index_of(path)) == {}
-    assert not (index_of(path) / ".part").exists()
+    assert not index_of(path).exists()
+
+
+def test_a_file_that_cannot_be_indexed_leaves_the_folder_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("")
+    (tmp_path / "kept").mkdir()
+
+    with pytest.raises(lp.DataError, match="is empty"):
+        lp.BM25.from_files(tmp_path / "rows.jsonl", folder=tmp_path / "kept")
+
+    assert (tmp_path / "kept").is_dir() and not (tmp_path / "kept" / ".part").exists()
 
 
 def test_a_packed_file_that_is_not_whole_is_refused(tmp_path: Path, corpus: Path) -> None:

@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from pydantic import BaseModel, Field
@@ -321,6 +322,8 @@ class Verdicts(Verdict):
         (None, "null"),
         ("half of \ud83d", "half of ?"),
         (["half of \ud83d", 1], '["half of ?", 1]'),
+        (np.float32(0.5), "0.5"),
+        ([np.arange(3), "half of \ud83d"], '[[0, 1, 2], "half of ?"]'),
         (Verdict(text="?", verdict="good"), "good"),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         (Verdicts(text="?", verdict="good", sure=True), '{"verdict": "good", "sure": true}'),  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     ],

@@ -151,9 +151,11 @@ def _odds(plan: Plan) -> Iterator[str]:
 
 def _advice(plan: Plan) -> Iterator[str]:
     least = plan.resolvable
-    if plan.failed == plan.baseline_rows and not plan.trains:
+    may_mend = plan.trains or "teacher" in plan.requested  # a teacher's runs show what the probe could not
+    if plan.failed == plan.baseline_rows and not plan.changed and not may_mend:
+        tried = f", nor one of {plan.tried} under other prompts" if plan.tried else ""
         yield (
-            f"Do not compile: not one of {plan.failed} runs of the program gave a prediction (the first: "
+            f"Do not compile: not one of {plan.failed} runs of the program gave a prediction{tried} (the first: "
             f"{clipped(plan.failure, MOST_FAILURE)}). Call it once, and see by `lp.inspect()` what the LM is sent and what it "
             f"replies: another LM, format or signature may help."
         )

@@ -79,6 +79,7 @@ def kept(corpus: Corpus, folder: Path | None = None) -> Index:
         return _opened(same[0])
     fingerprint = corpus.fingerprint()
     place = folder / f"{FORMAT}-{fingerprint[:_DIGITS]}"
+    there = folder.exists()
     try:
         if not place.is_dir():
             folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +91,12 @@ def kept(corpus: Corpus, folder: Path | None = None) -> Index:
             f"the index cannot be kept in {folder}: {error.strerror or error}. Name a folder that can be written: "
             f"BM25.from_files({str(corpus.path)!r}, folder=...)."
         ) from None
+    except DataError:  # of a wrong file nothing is left behind
+        if not there:
+            (folder / LOCK).unlink(missing_ok=True)
+            with suppress(OSError):
+                folder.rmdir()
+        raise
     _note_stamp(place, stamp)
     return _opened(place)
 

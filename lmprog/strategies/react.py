@@ -1,7 +1,6 @@
 """ReAct: think, call a tool, read what it says, until the answer is known (Yao et al. 2022, arXiv:2210.03629)."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, cast, overload
 
@@ -24,7 +23,6 @@ _OF_ONE_CALL = (OutputError, InputError, ContextError)
 
 _AROUND_NAMES = " \n`'\""
 """What LMs write around the name of a tool at times."""
-_WITHIN = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _log = logging.getLogger("lmprog.tools")
 
 
@@ -89,7 +87,7 @@ class ReAct(Module, Generic[P, S_co]):
         self.max_steps, self.most_characters = max_steps, most_characters
         check_list(tools)
         made = [_tool(one) for one in tools]
-        self.programs = _programs([tool.name for tool in made], tools)
+        self.programs = _programs(made)
         """Programs among the tools, by name: their predictors are part of this program."""
         self.step: Predict[..., Any] = Predict(
             _step(self.signature), tools=[*made, _finish(self.signature)], config=config
@@ -162,7 +160,7 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 
 def _tool(given: ToolLike | Program) -> AnyTool:
-    tool = _of_program(given) if isinstance(given, (Module, Predict)) else as_tool(given)  # pyright: ignore[reportUnknownArgumentType]
+    tool = as_tool(cast("ToolLike", given))
     if tool.name == FINISH:
         raise SignatureError(
             f"a tool is called `{FINISH}`, as the one by which ReAct ends. Give yours another name: "
@@ -171,22 +169,9 @@ def _tool(given: ToolLike | Program) -> AnyTool:
     return tool
 
 
-def _programs(names: Sequence[str], tools: Sequence[object]) -> dict[str, Program]:
-    return {
-        name: cast("Program", one) for name, one in zip(names, tools, strict=True) if isinstance(one, (Module, Predict))
-    }
-
-
-def _of_program(program: Program) -> AnyTool:
-    """Return the tool that calls a program."""
-
-    async def call(**inputs: object) -> object:
-        return await cast("Any", program).acall(**inputs)
-
-    cast("Any", call).__signature__ = signature_of(program)
-    kind: type = program.signature if isinstance(program, Predict) else type(program)
-    about = fields_of(program.signature).instruction if isinstance(program, Predict) else kind.__doc__
-    return Tool(call, name=_WITHIN.sub("_", kind.__name__).lower(), description=about or "")
+def _programs(tools: Sequence[AnyTool]) -> dict[str, Program]:
+    found = {tool.name: cast("object", tool.function) for tool in tools}
+    return {name: cast("Program", one) for name, one in found.items() if isinstance(one, (Module, Predict))}
 
 
 def _finish(signature: type[Signature]) -> AnyTool:

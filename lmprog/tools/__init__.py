@@ -3,8 +3,8 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError, PydanticUserError
@@ -25,8 +25,18 @@ R_co = TypeVar("R_co", covariant=True)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """What every provider takes as the name of a tool."""
+_WITHIN = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _JSON = Json()
 _SHOWN_AT_MOST = 100
+
+
+class Told(NamedTuple):
+    """What a program says of itself as a tool."""
+
+    name: str
+    description: str
+    fields: Mapping[str, Field]
+    call: Callable[..., Awaitable[object]]
 
 
 class NextCall(Signature):
@@ -45,7 +55,8 @@ class Tool(Generic[P, R_co]):
     it returns becomes text: a str as it is, all else as JSON. Arguments that annotations do not tell may be given: as
     `fields` of a signature, or as `schema`, the JSON schema of an object, by which the function checks them itself.
     SignatureError where a function cannot be a tool. A tool is called as the function is: `search("x")`. Of a tool it makes
-    another, with the name or description given: `lp.Tool(search, name="search_news")`.
+    another, with the name or description given: `lp.Tool(search, name="search_news")`. So it does of a program, which is
+    known by its class and docstring, or by its signature.
     """
 
     def __init__(
@@ -62,18 +73,25 @@ class Tool(Generic[P, R_co]):
                 f"{function!r} cannot be a tool: give a function, `def search(query: str) -> str: ...`."
             )
         if isinstance(function, Tool):  # of which another is made
-            told = cast("Tool[P, R_co]", function)
-            function, name = told.function, told.name if name is None else name
-            description = told.description if description is None else description
+            other = cast("Tool[P, R_co]", function)
+            function, name = other.function, other.name if name is None else name
+            description = other.description if description is None else description
             if fields is None and schema is None:
-                fields, schema = told.fields, json.loads(told.parameters)
+                fields, schema = other.fields, json.loads(other.parameters)
+        program: Callable[[], Told] | None = getattr(function, "_told_as_tool", None)
+        self._run: Callable[..., object] = function
+        if program is not None:
+            its = program()
+            self._run, name = its.call, its.name if name is None else name
+            description = its.description if description is None else description
+            fields = its.fields if fields is None and schema is None else fields
         self.function: Callable[P, R_co] = function
         self.name: str = checked_name(_name_of(function) if name is None else name)
         self.description: str = inspect.cleandoc(_doc_of(function) if description is None else description)
         """What the LM is told, where no params say something else."""
         _check_schema(self.name, schema)
         self.fields: Mapping[str, Field] | None = (
-            _fields_of(self.name, function) if fields is None and schema is None else fields
+            _fields_of(self.name, _written(self.name, function)) if fields is None and schema is None else fields
         )
         """Its arguments by name; None where a schema alone tells them."""
         self.parameters: str = dumps(
@@ -131,7 +149,7 @@ class Tool(Generic[P, R_co]):
         A sync function runs in a worker thread, in the scope of the caller. InputError where the arguments do not fit; what
         the function raises is raised.
         """
-        return self._text(await scope.called(self.function, **self.checked(arguments)))
+        return self._text(await scope.called(self._run, **self.checked(arguments)))
 
     def _users_parts(self) -> dict[str, object]:
         return {"function": self.function}
@@ -145,14 +163,22 @@ class Tool(Generic[P, R_co]):
             only = list(outputs.values())
             return only[0] if len(only) == 1 and isinstance(only[0], str) else dumps(outputs)
         try:
-            return to_json(returned).decode()
+            return to_json(returned, fallback=_as_list).decode()
         except PydanticSerializationError as error:
             if "surrogates not allowed" in str(error):  # in UTF-8, which it writes
-                return legible(dumps(to_jsonable_python(returned)))
+                return legible(dumps(to_jsonable_python(returned, fallback=_as_list)))
             raise SignatureError(
                 f"the tool `{self.name}` returned a {type(returned).__name__}, which JSON cannot hold. Return a str, or a "
                 "value that pydantic can write: a number, a list, a dict, a dataclass, a model."
             ) from None
+
+
+def _as_list(value: object) -> object:
+    """Return the numbers of an array, or of one number, as NumPy, PyTorch and pandas have them."""
+    numbers: Callable[[], object] | None = getattr(value, "tolist", None)
+    if numbers is None:
+        raise PydanticSerializationError(f"a {type(value).__name__} has no form in JSON")
+    return numbers()
 
 
 AnyTool = Tool[..., Any]
@@ -249,9 +275,17 @@ def _doc_of(function: Callable[..., object]) -> str:
     return inspect.getdoc(plain) or called or ""
 
 
-def _fields_of(name: str, function: Callable[..., object]) -> dict[str, Field]:
+def told(
+    kind: type, description: str, fields: Mapping[str, Field] | inspect.Signature, call: Callable[..., Any]
+) -> Told:
+    """Return what a program says of itself: `kind` is the class that it is known by, and `fields` are its arguments."""
+    name = _WITHIN.sub("_", kind.__name__).lower()
+    return Told(name, description, _fields_of(name, fields) if isinstance(fields, inspect.Signature) else fields, call)
+
+
+def _written(name: str, function: Callable[..., object]) -> inspect.Signature:
     try:
-        written = inspect.signature(function, eval_str=True)
+        return inspect.signature(function, eval_str=True)
     except NameError as error:
         raise SignatureError(
             f"`{name}` cannot be a tool: {error}. The types of its parameters must be visible where it stands: import "
@@ -262,6 +296,9 @@ def _fields_of(name: str, function: Callable[..., object]) -> dict[str, Field]:
             f"`{name}` cannot be a tool, because its parameters are not known ({error}). Write a function around it: "
             f"`def {name}(query: str) -> str: return ...`."
         ) from None
+
+
+def _fields_of(name: str, written: inspect.Signature) -> dict[str, Field]:
     return {parameter.name: _field(name, parameter) for parameter in written.parameters.values()}
 
 
