@@ -61,7 +61,7 @@ from lmprog.optimizer import named
 from lmprog.planning.findings import Plan
 from lmprog.planning.plan import made as plan_job
 from lmprog.recall import measure, questions_in
-from lmprog.registry import names
+from lmprog.registry import names, written_options
 from lmprog.request import LM
 from lmprog.rundir import RESULT, RunDir
 from lmprog.signature import Signature, fields_of
@@ -99,7 +99,13 @@ Proposer = Annotated[str | None, typer.Option(help="LM that writes instructions.
 Teacher = Annotated[str | None, typer.Option(help="LM that works out demos.  [default: the LM]")]
 Judge = Annotated[str | None, typer.Option(help="LM that metrics may call.  [default: the LM]")]
 Optimizer = Annotated[str, typer.Option(help="NAME[:option=value,...], several as 'a -> b'.")]
-BudgetSaid = Annotated[str, typer.Option(help="light, medium, heavy, or calls=..,tokens=..,usd=..,seconds=..")]
+BudgetSaid = Annotated[
+    str,
+    typer.Option(
+        help="light, medium or heavy: as MIPRO with 6, 12 or 18 instructions and demo sets a predictor (`lmprog plan` tells the "
+        "calls); or calls=..,tokens=..,usd=..,seconds=.."
+    ),
+]
 RunDirectory = Annotated[
     Path | None,
     typer.Option(help="Where the run is kept.  [default: runs/ and a name made of all that decides it]"),
@@ -375,8 +381,16 @@ def tasks(as_json: Json = False) -> None:
 
 
 @app.command()
-def optimizers(as_json: Json = False) -> None:
+def optimizers(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Tell all of this one: what it does and its options.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the optimizers, as --optimizer takes them."""
+    if name is not None:
+        _tell_optimizer(name, as_json=as_json)
+        return
     kinds = {name: type(named(name)) for name in names("optimizers")}
     found = {name: (inspect.getdoc(kind) or "").partition("\n")[0] for name, kind in kinds.items()}
     if as_json:
@@ -387,7 +401,28 @@ def optimizers(as_json: Json = False) -> None:
     console = console_on(sys.stdout)
     tell_table(console, ("optimizer", "about"), found.items())
     if console.is_terminal:
-        say(console, "Options stand behind a name, as in mipro:candidates=12; --json lists those of each.", "dim")
+        say(
+            console,
+            "Options stand behind a name, as in mipro:candidates=12; `lmprog optimizers mipro` tells those of one.",
+            "dim",
+        )
+
+
+def _tell_optimizer(name: str, *, as_json: bool) -> None:
+    optimizer = named(name)
+    about = inspect.getdoc(type(optimizer)) or ""
+    options = written_options(optimizer)
+    if as_json:
+        print_json(
+            {"name": name, "about": about, "options": [asdict(option) for option in options]}, sys.stdout, indent=2
+        )
+        return
+    console = console_on(sys.stdout)
+    for paragraph in about.split("\n\n"):
+        text = " ".join(paragraph.split())
+        say(console, textwrap.fill(text, min(console.width, WIDEST)) if console.is_terminal else text)
+        say(console)
+    tell_table(console, ("option", "values", "default"), [(each.name, each.values, each.default) for each in options])
 
 
 @app.command("recall")

@@ -3,9 +3,10 @@
 import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
-from typing import Any, TypeVar, get_type_hints
+from types import NoneType
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -60,6 +61,46 @@ def named(spec: str, what: str) -> Named:
             raise InputError(f"{what}: an option is given twice. Write each once.")
         options[option] = value
     return Named(what, name.strip(), options)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of what is named, as it is written behind the name."""
+
+    name: str
+    values: str
+    default: str
+
+
+def written_options(made: object) -> list[Option]:
+    """Return the options of a dataclass that a name has made; none of anything else."""
+    if not is_dataclass(made) or isinstance(made, type):
+        return []
+    types = get_type_hints(type(made))
+    return [
+        Option(each.name, _values_of(types[each.name]), _written(getattr(made, each.name)))
+        for each in fields(made)
+        if each.init
+    ]
+
+
+def _values_of(kind: Any) -> str:
+    """Return in words what values a type has: `6`, `auto` and `chat+json` are written as what they are."""
+    parts, origin = get_args(kind), get_origin(kind)
+    if origin is Literal:
+        return ", ".join(map(_written, parts))
+    if origin is tuple:
+        return f"{_values_of(parts[0])}, joined by +"
+    if parts:
+        return " or ".join(_values_of(part) for part in parts if part is not NoneType)
+    names: Mapping[Any, str] = {int: "whole number", float: "number", bool: "true, false", str: "text"}
+    return names.get(kind, getattr(kind, "__name__", str(kind)))
+
+
+def _written(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(_written, cast("tuple[object, ...]", value)))
+    return str(value).lower() if isinstance(value, bool) else "" if value is None else str(value)
 
 
 def names(kind: str) -> list[str]:

@@ -13,6 +13,8 @@ import pytest
 
 import lmprog as lp
 from lmprog.cli import main
+from lmprog.optimizer import named
+from lmprog.registry import names, written_options
 
 TASK_FILE = '''
 import lmprog as lp
@@ -486,6 +488,30 @@ def test_optimizers_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[s
     options = {entry["name"]: entry["options"] for entry in json.loads(capsys.readouterr().out)}
     assert options.keys() == lines.keys()
     assert {"candidates", "formats"} <= set(options["mipro"])
+
+
+def test_an_optimizer_is_told_with_what_its_options_mean_and_are_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimizers", "mipro"]) == 0
+    said = capsys.readouterr().out
+    assert '`surrogate` is "additive" or Optuna\'s "tpe"' in said
+    options = dict(re.findall(r"^(\w+)\t(.*)$", said, re.MULTILINE))
+    assert options["candidates"] == "whole number\t6"
+    assert options["formats"] == "chat, json, xml, joined by +\t"
+    assert options["trials"] == "whole number\t" and options["meta"] == "true, false\ttrue"
+    assert options["context"].endswith("\tprogram+role+data+examples+instruction+history+tip")
+
+    assert main(["optimizers", "mipro", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [option["name"] for option in told["options"]] == list(options)
+    assert {"name": "surrogate", "values": "additive, tpe", "default": "additive"} in told["options"]
+
+
+@pytest.mark.parametrize("name", names("optimizers"))
+def test_the_options_told_of_an_optimizer_can_be_written_behind_its_name(name: str) -> None:
+    said = {option.name: option.default for option in written_options(named(name))}
+
+    spec = ",".join(f"{option}={value}" for option, value in said.items() if value and "," not in value)
+    assert named(f"{name}:{spec}") == named(name)
 
 
 def test_compile_has_every_option_that_is_promised(capsys: pytest.CaptureFixture[str]) -> None:
