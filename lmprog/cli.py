@@ -57,6 +57,7 @@ from lmprog.job import Job
 from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Ledger
 from lmprog.module import Program, inputs_of, using
+from lmprog.narration import count
 from lmprog.optimizer import named
 from lmprog.planning.findings import Plan
 from lmprog.planning.plan import made as plan_job
@@ -449,7 +450,8 @@ def recall_command(
             said = {"data": str(data), "retriever": retriever, **counts, "at": [asdict(one) for one in found]}
             print_json(said, standard_output, indent=2)
             return
-        say(console_on(sys.stderr), f"{retriever}: {counts['questions']:,} questions, {counts['passages']:,} passages")
+        many = ", ".join(count(number, thing.removesuffix("s")) for thing, number in counts.items())
+        say(console_on(sys.stderr), f"{retriever}: {many}")
         columns = ("k", "recall", "95%", "all found", "95%")
         rows = [
             (f"{at.k}", f"{at.recall:.3f}", f"{at.interval}", f"{at.complete:.3f}", f"{at.complete_interval}")

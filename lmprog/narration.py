@@ -66,7 +66,7 @@ class Logged:
 
 def count(number: int, thing: str) -> str:
     """Return a number of things in words."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 _AFTER = {

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from lmprog.narration import count
 from lmprog.params import Demo, Params
 from lmprog.report.changes import instruction_diffs, other_changes, told
 from lmprog.report.drawing import bar
 from lmprog.report.history import Candidate, History
 from lmprog.report.lineage import Family, Place, ascent, families, in_numbers, is_told
-from lmprog.report.markup import Markup, clipped, count, element, folded, join, said
+from lmprog.report.markup import Markup, clipped, element, folded, join, said
 from lmprog.request import canonical_json
 
 FIRST = 12

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lmprog.narration import count
 from lmprog.params import Params, PredictorParams
-from lmprog.report.markup import Markup, count, element, join, said
+from lmprog.report.markup import Markup, element, join, said
 from lmprog.report.wording import Piece, changed_words, merged, shortened
 
 AROUND = 90

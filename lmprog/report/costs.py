@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from lmprog.certificate import Certificate
+from lmprog.narration import count
 from lmprog.report.drawing import bar, span_bar
 from lmprog.report.facts import Clock
 from lmprog.report.history import History, Stage
-from lmprog.report.markup import Markup, count, element, folded, join, said, table
+from lmprog.report.markup import Markup, element, folded, join, said, table
 
 FIRST = 14
 """Stages before the rest is folded."""

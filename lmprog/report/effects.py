@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lmprog.narration import count
 from lmprog.params import Params, PredictorParams
 from lmprog.report.drawing import bar, gain_bar
 from lmprog.report.history import Candidate, History
-from lmprog.report.markup import Markup, clipped, count, element, join, said, table
+from lmprog.report.markup import Markup, clipped, element, join, said, table
 from lmprog.request import canonical_json
 
 MOST_OPTIONS = 6

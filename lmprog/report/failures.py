@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lmprog.certificate import Certificate
+from lmprog.narration import count
 from lmprog.report.facts import Facts
 from lmprog.report.history import History
-from lmprog.report.markup import Markup, clipped, count, element, join, said, table
+from lmprog.report.markup import Markup, clipped, element, join, said, table
 
 MOST_REASONS = 12
 """Reasons that are listed, those of the most rows first."""

@@ -5,11 +5,12 @@ from statistics import NormalDist
 
 from lmprog.certificate import Certificate
 from lmprog.data import LEAST_HOLDOUT
+from lmprog.narration import count
 from lmprog.report.charts import interval_picture
 from lmprog.report.costs import dollars
 from lmprog.report.facts import Clock, Facts
 from lmprog.report.history import History
-from lmprog.report.markup import Markup, count, element, join, said
+from lmprog.report.markup import Markup, element, join, said
 from lmprog.statistics import LEVEL, POWER
 
 DISCORDANT = 0.25

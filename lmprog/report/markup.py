@@ -50,11 +50,6 @@ def folded(summary: str, *content: str, class_: str = "") -> Markup:
     return element("details", element("summary", summary), *content, **({"class_": class_} if class_ else {}))
 
 
-def count(number: int, thing: str) -> str:
-    """Return a number of things in words."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
-
-
 def clipped(text: str, length: int) -> str:
     """Return the text on one line, cut to so many characters."""
     line = " ".join(text.split())

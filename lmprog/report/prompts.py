@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from lmprog.formats import prepare
+from lmprog.narration import count
 from lmprog.params import Demo, Params, PredictorParams
 from lmprog.report.changes import mark, other_changes
-from lmprog.report.markup import Markup, clipped, count, element, folded, join, said
+from lmprog.report.markup import Markup, clipped, element, folded, join, said
 from lmprog.report.wording import Span, compared
 from lmprog.request import Message, ToolSpec
 from lmprog.signature import Signature, fields_of
