@@ -562,6 +562,14 @@ def test_a_refusal_nested_too_deep_is_a_refusal() -> None:
     assert read_refusal(Answer(500, {}, b"[" * 100_000)).kind == "later"
 
 
+@pytest.mark.parametrize(("said", "kind"), [("false", "other"), ("true", "later"), ("", "later")])
+def test_a_provider_that_says_no_attempt_helps_is_asked_no_more(said: str, kind: str) -> None:
+    refusal = read_refusal(Answer(500, {"x-should-retry": said}, b'{"error": {"message": "The model crashed."}}'))
+
+    assert (refusal.kind, refusal.message) == (kind, "The model crashed.")
+    assert type(refusal.meaning("lm", lp.Request(()), "")) is (lp.LMError if kind == "other" else lp.UnavailableError)
+
+
 def test_a_server_that_takes_too_long_or_is_not_there_is_unavailable(server: Server) -> None:
     server.set(scenes=[Scene(wait_s=30)])
     with pytest.raises(lp.UnavailableError, match=r"gave no answer within 0\.2 s"):

@@ -31,6 +31,8 @@ class Refusal:
     """OpenAI's `code` and `type`."""
     param: str = ""
     retry_after_s: float | None = None
+    final: bool = False
+    """Whether the provider says that another attempt is of no use."""
 
     @property
     def kind(self) -> Kind:
@@ -46,7 +48,8 @@ class Refusal:
             return "key"
         if status in (404, 405):
             return "missing"
-        return "later" if status in (408, 409, 425, 429) or status >= 500 else "other"
+        passing = status in (408, 409, 425, 429) or status >= 500
+        return "later" if passing and not self.final else "other"
 
     def meaning(self, lm_name: str, request: Request, hint: str) -> Response | LmprogError:
         """Return the error to raise. `hint` says what to do about a wrong key, model or URL.
@@ -160,6 +163,7 @@ def read_refusal(answer: Answer) -> Refusal:
         code=" ".join(_text(found[name]) for name in ("code", "type", "status") if found.get(name) not in (None, "")),
         param=_text(found.get("param")),
         retry_after_s=retry_after_s(answer.headers),
+        final=answer.headers.get("x-should-retry", "").strip().lower() == "false",  # as OpenAI's client heeds it
     )
 
 
