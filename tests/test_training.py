@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 torch = pytest.importorskip("torch")
@@ -27,11 +29,11 @@ from lmprog.lm.tiny.model import Model, Shape  # noqa: E402
 from lmprog.lm.tiny.reading import Passage, read  # noqa: E402
 from lmprog.lm.tiny.training import run  # noqa: E402
 from lmprog.lm.tiny.training.attention import BLOCK, attend  # noqa: E402
-from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths  # noqa: E402
+from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths, with_repeats  # noqa: E402
 from lmprog.lm.tiny.training.export import read_sizes, read_weights  # noqa: E402
 from lmprog.lm.tiny.training.network import Network  # noqa: E402
 from lmprog.lm.tiny.training.run import Plan, begin, go_on_from, move_to_new_tokens, read_state, train  # noqa: E402
-from lmprog.lm.tiny.training.tokenizer import EOS, TOKENIZER_FILE, Encoder  # noqa: E402
+from lmprog.lm.tiny.training.tokenizer import EOS, TOKENIZER_FILE, Encoded, Encoder  # noqa: E402
 
 SIZES = Shape(vocabulary=320, width=32, layers=2, heads=2, inner=64, context=128)
 PLAN = Plan(tokens=60_000, length=64, batch_tokens=512, compiled=False, log_every=20)
@@ -145,6 +147,43 @@ def test_the_loss_is_taken_where_outputs_are_written(untrained: Path) -> None:
     assert encoded.weights[-len(written) :].all()
 
 
+@given(st.lists(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([0.0, 0.3, 1.0])), min_size=1), min_size=1))
+def test_given_tokens_weigh_where_they_come_as_they_did_before_in_the_same_example(
+    examples: list[list[tuple[int, float]]],
+) -> None:
+    flat = [each for example in examples for each in example]
+    encoded = Encoded(
+        np.array([token for token, _ in flat], np.uint16),
+        np.array([weight for _, weight in flat], np.float32),
+        np.array([len(example) for example in examples], np.int32),
+        ["any"] * len(examples),
+    )
+
+    found = with_repeats(encoded, 0.125).tolist()
+
+    wanted: list[float] = []
+    for example in examples:
+        seen: set[tuple[int, int]] = set()
+        for place, (token, weight) in enumerate(example):
+            pair = (example[place - 1][0], token)
+            known = place > 0 and pair in seen
+            wanted.append(0.125 if known and not weight else weight)
+            seen |= {pair} if place else set()
+    assert found == pytest.approx(wanted)
+
+
+def test_given_tokens_that_repeat_are_trained_and_logged_apart(untrained: Path) -> None:
+    with chunks(Source(copying, 1, untrained), 0) as stream:
+        (batch,) = islice(batches(stream, 64, 512, repeats=0.25), 1)
+    with chunks(Source(copying, 1, untrained), 0) as stream:
+        (plain,) = islice(batches(stream, 64, 512), 1)
+
+    assert batch.given.any() and not plain.given.any()
+    assert set(batch.weights[batch.given].tolist()) == {0.25}
+    assert np.array_equal(batch.places[~batch.given], plain.places)
+    assert np.array_equal(batch.weights[~batch.given], plain.weights)
+
+
 def test_examples_that_are_too_long_are_left_out(untrained: Path) -> None:
     with chunks(Source(copying, 1, untrained), 0) as stream:
         some = list(islice(batches(stream, 40, 512), 10))
@@ -164,6 +203,8 @@ def test_training_lowers_the_loss_and_teaches_to_copy(trained: Path) -> None:
 
     assert found[-1] < 0.2 * found[0]
     assert log(trained)[-1]["right_by_family"] == {"copies": 1.0}
+    given = [line["families"][run.GIVEN] for line in log(trained) if "loss" in line]
+    assert given[-1] < 0.5 * given[0]
 
 
 def test_the_log_tells_how_far_training_has_come(trained: Path) -> None:

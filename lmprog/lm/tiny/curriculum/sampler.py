@@ -131,8 +131,11 @@ def training_example(rng: Random) -> Example:
     return example(_DRAWS[rng.choices(_GROUPS, cum_weights=_GROUP_STEPS)[0]](rng), rng)
 
 
-MIX: Mapping[str, float] = {"named": 0.45, "maps": 0.22, "rules": 0.12, "tables": 0.07, "meta": 0.08, "tools": 0.06}
-"""How much of training each group of tasks is, by examples."""
+MIX: Mapping[str, float] = {"named": 0.65, "maps": 0.16, "rules": 0.05, "tables": 0.04, "meta": 0.08, "tools": 0.02}
+"""How much of training each group of tasks is, by examples. Those of rules and tools have most to write."""
+
+FAMILIES: Mapping[str, float] = {"ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "hop": 1.5, "qa": 1.5}
+"""How much more often than by their own weights the tasks of a family are drawn: these families have many tasks."""
 
 _STYLES: tuple[Style, ...] = ("precise", "vague", "none")
 _GROUPS = tuple(MIX)
@@ -148,7 +151,7 @@ def _weighted(tasks: Callable[[], Sequence[Task]]) -> Callable[[Random], Task]:
     steps: list[float] = []
 
     def draw(rng: Random) -> Task:
-        steps[:] = steps or accumulate(task.weight for task in tasks())
+        steps[:] = steps or accumulate(task.weight * FAMILIES.get(task.family, 1.0) for task in tasks())
         return rng.choices(tasks(), cum_weights=steps)[0]
 
     return draw

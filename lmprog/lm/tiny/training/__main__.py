@@ -68,6 +68,7 @@ def _train(arguments: Namespace) -> int:
         length=arguments.length,
         batch_tokens=arguments.batch_tokens or (CUDA_BATCH_TOKENS if cuda else CPU_BATCH_TOKENS),
         rate=arguments.rate or (CONTINUED_RATE if source else 1.0),
+        repeats=arguments.repeats,
         workers=_workers(cuda) if arguments.workers is None else arguments.workers,
         compiled=not arguments.no_compile,
         log_every=arguments.log_every,
@@ -117,6 +118,9 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--length", type=int, default=1536, metavar="N", help="longest examples, in tokens (1536)")
     parser.add_argument("--batch-tokens", type=int, metavar="N", help="tokens of one step (6144; CUDA: 65536)")
     parser.add_argument("--rate", type=_positive, metavar="X", help="factor of the learning rate (1; with --from: 0.6)")
+    parser.add_argument(
+        "--repeats", type=float, default=0.1, metavar="X", help="weight of given tokens that repeat (0.1; 0: none)"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that draw examples (0; CUDA: up to 12)")
     parser.add_argument("--no-compile", action="store_true", help="do without torch.compile: slower, but at once")
     parser.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between two log lines (50)")

@@ -45,6 +45,8 @@ class Batch:
     """Its weight in the loss, for each place."""
     rows: npt.NDArray[np.int64]
     """The row, for each place."""
+    given: npt.NDArray[np.bool_]
+    """Whether the token is one of what is given, for each place: see `with_repeats`."""
     families: Sequence[str]
     """The family of each row."""
     useful: int
@@ -111,18 +113,46 @@ def widths(longest: int) -> list[int]:
     return [width for width in found if width < longest] + [longest]
 
 
-def batches(stream: Iterable[Encoded], longest: int, batch_tokens: int, drawn: int = 0) -> Generator[Batch]:
-    """Return a batch whenever a bucket is full. Left out: examples longer than `longest`, or without weight."""
+def with_repeats(encoded: Encoded, weight: float) -> npt.NDArray[np.float32]:
+    """Return the weights of an example's tokens, with one for given tokens that come as they did before.
+
+    Of a given text most cannot be foreseen. But where a pair of tokens stands for the second time in an example, its second
+    token can be told from the first time: to copy names is what is learned last, and answers alone show it seldom.
+    """
+    weights = encoded.weights.copy()
+    example = np.repeat(np.arange(len(encoded.lengths)), encoded.lengths)
+    seconds = 1 + np.flatnonzero(example[1:] == example[:-1])
+    tokens = encoded.tokens.astype(np.int64)
+    pairs = (example[seconds] << 32) | (tokens[seconds - 1] << 16) | tokens[seconds]
+    again = np.zeros(len(tokens), np.bool_)
+    again[seconds] = True
+    again[seconds[np.unique(pairs, return_index=True)[1]]] = False
+    weights[again & (weights == 0)] = weight
+    return weights
+
+
+def batches(
+    stream: Iterable[Encoded], longest: int, batch_tokens: int, drawn: int = 0, repeats: float = 0.0
+) -> Generator[Batch]:
+    """Return a batch whenever a bucket is full. Left out: examples longer than `longest`, or without weight.
+
+    `repeats` is the weight of given tokens that come as they did before.
+    """
     buckets = widths(longest)
     waiting: list[list[_Row]] = [[] for _ in buckets]
     for encoded in stream:
+        weights = with_repeats(encoded, repeats) if repeats else encoded.weights
+        given = (encoded.weights == 0) & (weights > 0)
         ends = np.cumsum(encoded.lengths)
         for family, start, end in zip(encoded.families, (ends - encoded.lengths).tolist(), ends.tolist(), strict=True):
             drawn += 1
             if end - start - 1 > longest or not encoded.weights[start:end].any():
                 continue
             place = bisect_left(buckets, end - start - 1)
-            row = _Row(encoded.tokens[start:end].copy(), encoded.weights[start:end].copy(), family)  # a view keeps all
+            some = slice(start, end)
+            row = _Row(
+                encoded.tokens[some].copy(), weights[some].copy(), given[some].copy(), family
+            )  # a view keeps all
             waiting[place].append(row)
             if len(waiting[place]) >= max(1, batch_tokens // buckets[place]):
                 yield _batch(waiting[place], buckets[place], drawn)
@@ -135,7 +165,8 @@ def padded(encoded: Encoded, batch_tokens: int) -> Iterator[Batch]:
     rows: list[_Row] = []
     for place in sorted(range(len(encoded.lengths)), key=encoded.lengths.tolist().__getitem__):
         some = slice(ends[place] - encoded.lengths[place], ends[place])
-        row = _Row(encoded.tokens[some], encoded.weights[some], encoded.families[place])
+        weights = encoded.weights[some]
+        row = _Row(encoded.tokens[some], weights, np.zeros(len(weights), np.bool_), encoded.families[place])
         if rows and (len(rows) + 1) * (len(row.tokens) - 1) > batch_tokens:
             yield _batch(rows, len(rows[-1].tokens) - 1, 0)
             rows = []
@@ -148,6 +179,7 @@ def padded(encoded: Encoded, batch_tokens: int) -> Iterator[Batch]:
 class _Row:
     tokens: npt.NDArray[np.uint16]
     weights: npt.NDArray[np.float32]
+    given: npt.NDArray[np.bool_]
     family: str
 
 
@@ -155,11 +187,13 @@ def _batch(rows: Sequence[_Row], width: int, drawn: int) -> Batch:
     tokens = np.full((len(rows), width), PAD, np.int64)
     targets = np.full((len(rows), width), PAD, np.int64)
     weights = np.zeros((len(rows), width), np.float32)
+    given = np.zeros((len(rows), width), np.bool_)
     for place, row in enumerate(rows):
         length = len(row.tokens) - 1
         tokens[place, :length] = row.tokens[:-1]
         targets[place, :length] = row.tokens[1:]
         weights[place, :length] = row.weights[1:]
+        given[place, :length] = row.given[1:]
     places = np.flatnonzero(weights)
     return Batch(
         tokens=tokens,
@@ -167,6 +201,7 @@ def _batch(rows: Sequence[_Row], width: int, drawn: int) -> Batch:
         targets=targets.ravel()[places],
         weights=weights.ravel()[places],
         rows=places // width,
+        given=given.ravel()[places],
         families=[row.family for row in rows],
         useful=sum(len(row.tokens) - 1 for row in rows),
         drawn=drawn,

@@ -36,6 +36,8 @@ CONSTANT = 0.35
 TOKENIZER_EXAMPLES = 20_000
 """From so many examples the tokenizer is learned."""
 FAMILIES_AT_MOST = 256
+GIVEN = "given"
+"""In the log beside the families: the loss on given tokens that come as they did before. It is in no other figure."""
 EMBEDDINGS = "embed_tokens.weight"
 
 
@@ -64,6 +66,8 @@ class Plan:
     """About so many tokens make one step, padding counted."""
     rate: float = 1.0
     """The highest learning rate, as a share of the usual one."""
+    repeats: float = 0.1
+    """Weight in the loss of given tokens that come as they did before, next to 1 for what is to be written."""
     workers: int = 0
     """Processes that draw examples; 0: this one does."""
     compiled: bool = True
@@ -129,7 +133,7 @@ def train(folder: Path, draw: Draw, plan: Plan, device: torch.device, checks: Se
     before = run.progress
     source = Source(draw, plan.seed, folder, before.examples)
     with _stopping() as stopping, chunks(source, plan.workers) as stream:
-        for batch in batches(stream, plan.length, plan.batch_tokens, before.examples):
+        for batch in batches(stream, plan.length, plan.batch_tokens, before.examples, plan.repeats):
             if stopping.is_set() or run.done() >= 1:
                 break
             run.step(batch)
@@ -240,7 +244,7 @@ class _Tally:
 
     def __init__(self, device: torch.device, tokens: int) -> None:
         self._sums = torch.zeros(2, FAMILIES_AT_MOST, device=device)
-        self._families: dict[str, int] = {}
+        self._families: dict[str, int] = {GIVEN: 0}
         self._device = device
         self._since, self._tokens = time.monotonic(), tokens
         self._room = 0
@@ -249,7 +253,7 @@ class _Tally:
     def add(self, batch: Batch, losses: Tensor, weights: Tensor) -> None:
         """Add the weighted losses of a batch."""
         numbers = np.array([self._families.setdefault(family, len(self._families)) for family in batch.families])
-        index = _on(self._device, numbers[batch.rows])
+        index = _on(self._device, np.where(batch.given, self._families[GIVEN], numbers[batch.rows]))
         self._sums.index_add_(1, index, torch.stack([losses, weights]))
         self._room += batch.tokens.size
         self.steps += 1
@@ -266,7 +270,7 @@ class _Tally:
             "minutes": round(progress.minutes, 2),
             "tokens": progress.tokens,
             "examples": progress.examples,
-            "loss": round(float(losses.sum() / max(weights.sum(), 1e-9)), 4),
+            "loss": round(float(losses[1:].sum() / max(weights[1:].sum(), 1e-9)), 4),
             "tokens_per_second": round(useful / max(now - self._since, 1e-9)),
             "filled": round(useful / self._room, 3),
             "rate": round(share, 4),
