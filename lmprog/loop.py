@@ -469,19 +469,15 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]], *, at_once: int |
     cancels the rest; where there are several, the first in the order given, so that no timing decides.
     """
     crowd = _Crowd(coroutines)
-    tasks = crowd.tasks
     try:
-        while len(tasks) != at_once and crowd.begin():
+        while len(crowd.running) != at_once and crowd.begin():
             pass
-        if tasks:
+        if crowd.running:
             await crowd.over
-        failed = [task for task in tasks if task.done() and not task.cancelled() and task.exception() is not None]
-        if failed:
-            raise cast("BaseException", failed[0].exception())
-        return [task.result() for task in tasks]
+        return crowd.outcome()
     finally:
         crowd.disperse()
-        unfinished = [task for task in tasks if not task.done()]
+        unfinished = [task for task in crowd.running if not task.done()]
         for task in unfinished:
             task.cancel()
         if unfinished:
@@ -489,11 +485,13 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]], *, at_once: int |
 
 
 class _Crowd(Generic[T]):
-    """Coroutines of which each that ends lets the next begin."""
+    """Coroutines of which each that ends lets the next begin. Of those that have ended, the results alone are held."""
 
     def __init__(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> None:
-        self._waiting, self._running = iter(coroutines), 0
-        self.tasks: list[asyncio.Task[T]] = []
+        self._waiting = iter(coroutines)
+        self.running: dict[asyncio.Task[T], int] = {}
+        """Each with its number in the order given; one that failed, or was cancelled, stays."""
+        self._results: list[T | None] = []
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the last has ended, or one has failed."""
 
@@ -501,8 +499,8 @@ class _Crowd(Generic[T]):
         """Begin the next, if there is one."""
         for coroutine in islice(self._waiting, 1):
             task = asyncio.create_task(coroutine)
-            self.tasks.append(task)
-            self._running += 1
+            self.running[task] = len(self._results)
+            self._results.append(None)
             task.add_done_callback(self._end)
             return True
         return False
@@ -512,12 +510,20 @@ class _Crowd(Generic[T]):
         for coroutine in self._waiting:
             coroutine.close()
 
+    def outcome(self) -> list[T]:
+        """Return the results, or raise the failure of the first that failed."""
+        ended = [task for task in self.running if task.done()]
+        for task in sorted(ended, key=lambda task: (task.cancelled(), self.running[task])):
+            self._results[self.running[task]] = task.result()
+        return cast("list[T]", self._results)
+
     def _end(self, task: "asyncio.Task[T]") -> None:
-        self._running -= 1
-        failed = not task.cancelled() and task.exception() is not None
-        if not failed:
-            self.begin()
-        if (failed or not self._running) and not self.over.done():
+        if task.cancelled() or task.exception() is not None:
+            ended = not task.cancelled() or all(other.done() for other in self.running)
+        else:
+            self._results[self.running.pop(task)] = task.result()
+            ended = not self.begin() and not self.running
+        if ended and not self.over.done():
             self.over.set_result(None)
 
 

@@ -462,7 +462,7 @@ def test_the_threads_of_an_evaluation_are_given_back() -> None:
 # Python's garbage collection
 
 
-@pytest.mark.parametrize(("users", "inside"), [(700, OBJECTS_IN_FLIGHT), (50_000, 50_000), (0, 0)])
+@pytest.mark.parametrize(("users", "inside"), [(700, OBJECTS_IN_FLIGHT), (500_000, 500_000), (0, 0)])
 def test_garbage_is_looked_for_seldom_while_rows_run_unless_the_user_has_a_say_in_it(users: int, inside: int) -> None:
     seen: set[int] = set()
 
