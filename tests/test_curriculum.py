@@ -22,6 +22,7 @@ from lmprog.lm.tiny.curriculum import (
     critique,
     describe,
     example,
+    further,
     induce,
     judge,
     label_map,
@@ -79,6 +80,28 @@ def test_no_trained_example_carries_a_held_wording() -> None:
     for found in trained():
         assert found.instruction not in never
         assert not {value for turn in found.turns for value in (*turn.inputs.values(), *turn.outputs.values())} & never
+
+
+def words_of(text: str) -> set[str]:
+    return set(re.sub(r"[^a-z0-9 ]", "", text.lower()).split())
+
+
+def alike(one: str, other: str) -> bool:
+    """Tell whether two wordings share four of five words."""
+    first, second = words_of(one), words_of(other)
+    return len(first & second) >= 0.8 * len(first | second)
+
+
+def test_further_wordings_are_of_a_task_and_none_is_nearly_a_held_one() -> None:
+    tasks = {task.name: task for task in named_tasks()}
+
+    assert set(further.tasks()) <= {*tasks, "ex", "find"}
+    for task in tasks.values():
+        assert len(set(task.further)) == len(task.further) >= 10, task.name
+        assert not set(task.further) & set(task.precise), task.name
+        near = [(wording, held) for wording in task.further for held in task.held if alike(wording, held)]
+        assert not near
+        assert not [wording for wording in task.further if "{" in wording or not wording.isascii()], task.name
 
 
 def test_no_trained_label_map_is_worded_as_a_held_one() -> None:

@@ -60,6 +60,8 @@ class Task:
     nobody could know them. Later ones weigh 1."""
     large: bool = False
     """Whether its turns are long, so that few demos fit."""
+    further: Sequence[str] = ()
+    """More wordings for training that state the task. What is asked to write an instruction writes one of `precise`."""
 
 
 @dataclass(frozen=True, slots=True)

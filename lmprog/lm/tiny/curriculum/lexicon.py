@@ -283,7 +283,8 @@ def held(word: str) -> bool:
     for what was shown, so they draw from all words, held or not. Category names, irregular plurals and the likes of yes
     and no are never held.
     """
-    return crc32(word.lower().encode()) % 7 == 0 and word not in _NEVER_HELD
+    lowered = word.lower()
+    return crc32(lowered.encode()) % 7 == 0 and lowered not in _NEVER_HELD
 
 
 def part(pool: Sequence[str], held: bool) -> Sequence[str]:

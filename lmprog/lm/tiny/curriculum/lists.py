@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from lmprog.lm.tiny.curriculum.example import REASONING, Task, Turn
+from lmprog.lm.tiny.curriculum.further import instructions
 from lmprog.lm.tiny.curriculum.lexicon import (
     CATEGORIES,
     NOUNS,
@@ -44,19 +45,34 @@ class _Kind:
     family: str = "list"
     labels: Sequence[str] = ()
     names: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    further: Sequence[str] = ()
 
     def task(self, separator: str) -> Task:
         def draw(rng: Random, held: bool) -> Turn:
             return self.draw(rng, held, separator)
 
         weight = self.weight * SEPARATORS[separator]
-        return Task(self.name, self.family, draw, self.precise, self.held, weight, self.labels, self.names)
+        return Task(
+            self.name,
+            self.family,
+            draw,
+            self.precise,
+            self.held,
+            weight,
+            self.labels,
+            self.names,
+            further=self.further,
+        )
+
+
+_MADE_UP = 0.35
+"""How often a list is of made-up names in training, so that to copy a word is learned rather than the words."""
 
 
 def some(rng: Random, held: bool, least: int = 3, most: int = 6) -> list[str]:
     """Return different words, or now and then made-up names."""
     count = rng.randint(least, most)
-    if rng.random() < 0.2:
+    if rng.random() < (0.2 if held else _MADE_UP):
         return list(dict.fromkeys(name(rng, held) for _ in range(count)))
     return rng.sample(words(held), count)
 
@@ -215,6 +231,7 @@ def _finding(kind: str) -> _Kind:
         ),
         0.2,
         "find",
+        further=tuple(wording.format(one=one, kind=kind) for wording in instructions("find")),
     )
 
 

@@ -1,5 +1,6 @@
 """Label maps: classes of texts under labels that are new in every example, so that they must be read, not known."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from random import Random
@@ -358,14 +359,165 @@ WORDINGS = (
     ("What is the {noun} ? Answer {}.", "{m} in case of {c}"),
     ("Turn {}.", "{c} to {m}"),
     ("Put {}.", "{m} where the {noun} is {c}"),
+    ("{ }", "If it is {c} , write {m}."),
+    ("Look at the {noun}. { }", "If it is {c}, the answer is {m}."),
+    ("{ }", "{m} stands for {c}."),
+    ("Write the sign of the {noun} , where {}.", "{m} stands for {c}"),
+    ("{ ; }", "{c} : {m}"),
+    ("Key: {, }.", "{c}: {m}"),
+    ("{ , }", "{c} -> {m}"),
+    ("Table of kinds of {noun} and answers : { / }", "{c} - {m}"),
+    ("{ }", "Label {c} as {m}."),
+    ("Which label to use : { ; }.", "{m} when it is {c}"),
+    ("{ }", "Use {m} when the {noun} is {c}."),
+    ("What do you say to the {noun} ? { }", "To {c} , say {m}."),
+    ("{ }", "Is it {c} ? Then write {m}."),
+    ("Each {noun} has a code. { }", "The code of {c} is {m}."),
+    ("Tell me the code of the {noun} , knowing that {}.", "{m} is the code of {c}"),
+    ("There are these kinds of {noun} , with their labels in brackets : { , }.", "{c} ( {m} )"),
+    ("Name the group of the {noun}. {. }.", "{m}: {c}"),
+    ("Pick one label. { }", "{m} is right if you see {c}."),
+    ("Decide what the {noun} is, then reply with {}.", "{m} on finding {c}"),
+    ("Reply {}.", "{m} to {c}"),
+    ("Answer with one of these : { , or }.", "{m} , which is for {c}"),
+    ("Assign {}.", "{m} to {c}"),
+    ("Tag each {noun} : { , }.", "{c} gets {m}"),
+    ("Here {}. What is this {noun} called ?", "{c} is called {m}"),
+    ("Which of the labels fits this {noun}? {, }.", "{m} fits {c}"),
+    ("How is the {noun} marked ? {}.", "{c} by {m}"),
+    ("Replace {}.", "{c} by {m}"),
+    ("In our notation {}. Apply it to the {noun}.", "{c} is written {m}"),
+    ("Name the box that the {noun} belongs in. { }", "Box {m} holds {c}."),
+    ("File the {noun} : {}.", "{c} under {m}"),
+    ("{ }", "When you read {c}, write {m}."),
+    ("Do as follows : { ; }.", "in case of {c} say {m}"),
+    ("{ }", "{c} ? {m}."),
+    ("Legend : { ; }.", "{m} = {c}"),
+    ("Write what the arrow points to : { , }", "{m} <- {c}"),
+    ("Write only the label. { }", "{c} has the label {m}."),
+    ("Every {noun} is in one of these classes. { } Write its class.", "Class {m} is {c}."),
+    ("Encode the {noun}. {}.", "{c} becomes {m}"),
+    ("Convert the {noun} with this table : { , }.", "from {c} to {m}"),
+    ("{ }", "See {c} , say {m}."),
+    ("{ }", "On {c}, respond with {m}."),
+    ("Your answer has to be {}.", "{m} where you find {c}"),
+    ("The {noun} has one right answer. { }", "To {c} it is {m}."),
+    ("Let {}. Give the value of the {noun}.", "{c} be {m}"),
+    ("Call it {}.", "{m} if you are shown {c}"),
+    ("Judge the {noun}. { }", "Should it be {c} , put {m}."),
+    ("{} , so write what goes with the {noun}.", "{m} goes with {c}"),
+    ("Match the {noun} to its label. { }", "{m} matches {c}."),
+    ("Every kind of {noun} has its own name here: {; }. Write that name.", "{c} - {m}"),
+    (
+        "Read the {noun} with care , find out which of these it is , and write the label next to it : { , }.",
+        "{c} [{m}]",
+    ),
+    ("Print {}.", "{m} provided that it is {c}"),
+    ("Respond to {}.", "{c} with {m}"),
+    ("Only these answers are allowed : { , }.", "{m} ( for {c} )"),
+    ("{ }", "{c} calls for {m}."),
+    ("Nothing but a label is wanted. { }", "It is {m} given {c}."),
+    ("Ask yourself what the {noun} is. { , else }.", "if {c} then {m}"),
+    ("You are shown a {noun} and type {}.", "{m} for {c}"),
+    ("{ }", "Write {m} only for {c}."),
+    ("I will give you some {noun} or other ; tell me {}.", "{m} in answer to {c}"),
+    ("Two columns , what the {noun} is and what to write : { ; }", "{c} , {m}"),
+    ("{ }", "{m} is the word for {c}."),
+    ("The first part says what to write , the second when : { ; }", "{m} , {c}"),
 )
-"""How a map is said: the frame, and one class in it."""
+"""How a map is said: the frame, and one class in it. Braces in the frame hold what stands between two classes; empty
+ones list them as a phrase."""
 HELD_WORDINGS = (
     ("Return {}.", "{m} if it is {c}"),
     ("Output {}.", "{m} whenever the {noun} is {c}"),
     ("For the {noun} , {}.", "{c} means {m}"),
 )
 """The same, never trained."""
+_ELSE = "anything else"
+_REST = {_ELSE: ("everything else", "something else", "any other kind")}
+_FORMS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "first_letter": {
+        "one that starts with {}": (
+            "a word beginning with {}", "a word whose first letter is {}", "any word that has {} at its start"
+        )
+    },
+    "last_letter": {
+        "one that ends in {}": ("a word ending with {}", "a word whose last letter is {}", "any word with {} at its end")
+    },
+    "vowel": {
+        "one that starts with a {}": (
+            "a word beginning with a {}", "a word whose first letter is a {}", "any word that opens with a {}"
+        )
+    },
+    "length": {
+        "one of less than {} letters": (
+            "a word with fewer than {} letters", "a word shorter than {} letters", "any word with less than {} letters"
+        ),
+        "one of {} letters or more": (
+            "a word with at least {} letters", "a word not shorter than {} letters", "any word that has {} letters or more"
+        ),
+    },
+    "keyword": {"{}": ("the word {}", "exactly {}", "just {}")},
+    "contains": {
+        "a list with {}": ("a list that contains {}", "one where you see {}", "a list which has {} somewhere in it")
+    },
+    "first_word": {
+        "a list that begins with {}": ("one with {} in front", "a list whose first word is {}", "a list opening with {}")
+    },
+    "last_word": {
+        "a list that ends with {}": ("one with {} at the end", "a list whose last word is {}", "a list closing with {}")
+    },
+    "category": {"{}": ("a word for {a}", "something that is {a}", "the name of {a}")},
+    "categories": {"a list of {}": ("one made up of {} words", "words for {} only", "a list in which each is {a}")},
+    "member": {"a list with {}": ("a list that contains {}", "one where you find {}", "a list which names {}")},
+    "items": {"a list of {}": ("one that has {}", "a list with {} in it", "{}")},
+    "repeats": {
+        "a list with a word twice": ("one that repeats a word", "a list in which some word comes back"),
+        "a list of different words": ("one that repeats no word", "a list in which no word comes back"),
+    },
+    "size": {
+        "a number below {}": ("one less than {}", "a number smaller than {}", "a number under {}"),
+        "a number from {} up": ("one not less than {}", "a number of at least {}", "a number that is {} or more"),
+    },
+    "digits": {
+        "a number of one digit": ("one with a single digit", "a number written with 1 digit"),
+        "a number of two digits": ("one with a pair of digits", "a number written with 2 digits"),
+        "a number of three digits": ("one with a trio of digits", "a number written with 3 digits"),
+    },
+    "larger": {
+        "a pair whose {} number is larger": ("one in which the {} is the larger", "a pair with its greater number {}")
+    },
+    "letters": {
+        "a word in small letters": ("one written small", "a lower case word", "a word without capitals"),
+        "a word in capital letters": ("one written in capitals", "an upper case word", "a word with only capitals"),
+    },
+    "job": {"{}": ("one that tells of {a}", "a sentence on {a}", "one in which somebody is {a}")},
+    "trait": {"{}": ("a thing that is {}", "something called {}", "a phrase with {}")},
+    "owner": {"one with {}": ("one where {} is named", "a phrase with {} in it", "something that {} has to do with")},
+    "sentiment": {"{}": ("a {} review", "a review that is {}", "one with a {} view")},
+    "opinion": {"{}": ("a {} review", "a review that is {}", "one with a {} view")},
+    "reviewed": {"{}": ("a {} review", "a review about the {}", "one that deals with the {}")},
+    "topic": {"{}": ("a {} headline", "news about {}", "a headline on {}")},
+    "intent": {"{}": ("a {} request", "a message about {}", "one that has to do with {}")},
+    "tone": {"{}": ("a message that is {}", "one whose tone is {}", "{} in tone")},
+    "urgency": {"{}": ("a message that is {}", "one that sounds {}", "{} in tone")},
+    "tense": {"{}": ("a sentence in the {}", "the {} tense", "one that speaks of the {}")},
+    "form": {"{}": ("a sentence that is {a}", "{a}", "one in the form of {a}")},
+    "denial": {
+        "a sentence with not": ("one that has the word not", "a sentence where you see not"),
+        "a sentence without not": ("one that lacks the word not", "a sentence where you see no not"),
+    },
+    "mail": {"{}": ("a mail about {}", "one that deals with {}", "mail on {}")},
+    "spam": {"{}": ("a {} mail", "mail that is {}")},
+    "subject": {"{}": ("a {} question", "a question on {}", "one that belongs to {}")},
+    "asked": {"{}": ("one that asks for a {}", "a question about a {}", "a question to be answered with a {}")},
+    "feeling": {"{}": ("an entry full of {}", "one that shows {}", "an entry about {}")},
+    "daytime": {"{}": ("an entry about the {}", "one in which it is {}", "an entry with {} as the time of day")},
+    "living": {"{}": ("{a}", "a description of {a}", "one that tells about {a}")},
+    "habitat": {"{}": ("one with {} as the home", "a description of life in the {}", "something of the {}")},
+}  # fmt: skip
+"""By kind of input: how a class is said, and what may be said instead in a trained wording. {} is what changes with
+the class, {a} the same after its article. Kinds that are held out have none."""
 _WORDINGS_EACH = 5
 """A map is made for one example, which needs no more."""
 _SHORT = """A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 one two three four five six foo bar
@@ -385,12 +537,15 @@ def label_map(rng: Random, held: bool = False, *, unseen_kind: bool = False, kin
         label = rng.choice(labels)
         return Turn({"text": source.draw(rng, rng.choice(classes[label]), held)}, {"answer": label})
 
+    def rephrased(phrases: Sequence[str]) -> Sequence[str]:
+        return phrases if held else _rephrased(rng, kind, phrases)
+
     pairs = list(zip(groups, labels, strict=True))
     return Task(
         f"map_{kind}",
         FAMILY,
         draw,
-        _worded(rng.sample(WORDINGS, _WORDINGS_EACH), pairs, source.noun),
+        _worded(rng.sample(WORDINGS, _WORDINGS_EACH), pairs, source.noun, rephrased),
         _worded(HELD_WORDINGS, pairs, source.noun),
         labels=labels,
         names=field_names(source.noun),
@@ -407,17 +562,41 @@ def _groups(rng: Random, source: Source) -> Mapping[str, Sequence[str]]:
     classes = list(source.labels)
     rng.shuffle(classes)
     if len(classes) > 2 and rng.random() < 0.12:
-        return {source.phrase(classes[0]): classes[:1], "anything else": classes[1:]}
+        return {source.phrase(classes[0]): classes[:1], _ELSE: classes[1:]}
     return {source.phrase(label): [label] for label in classes[: _count(rng, len(classes))]}
 
 
-def _worded(wordings: Sequence[tuple[str, str]], pairs: Sequence[tuple[str, str]], noun: str) -> Sequence[str]:
+def _worded(
+    wordings: Sequence[tuple[str, str]],
+    pairs: Sequence[tuple[str, str]],
+    noun: str,
+    rephrased: Callable[[Sequence[str]], Sequence[str]] = lambda phrases: phrases,
+) -> Sequence[str]:
     worded: list[str] = []
     for frame, cell in wordings:
         own = cell.replace("{noun}", noun)
-        said = listed([own.replace("{c}", c).replace("{m}", m) for c, m in pairs])
-        worded.append(frame.replace("{noun}", noun).replace("{}", said))
+        phrases = rephrased([phrase for phrase, _ in pairs])
+        cells = [own.replace("{c}", c).replace("{m}", m) for c, (_, m) in zip(phrases, pairs, strict=True)]
+        before, between, after = re.split(r"\{(\W[^}]*|)\}", frame.replace("{noun}", noun))
+        worded.append(f"{before}{between.join(cells) if between else listed(cells)}{after}")
     return worded
+
+
+def _rephrased(rng: Random, kind: str, phrases: Sequence[str]) -> Sequence[str]:
+    """Return the phrases of a trained map in one of their other forms, the same for all classes."""
+    form = rng.random()
+    found: list[str] = []
+    for phrase in phrases:
+        said = phrase
+        for own, others in (_REST if phrase == _ELSE else _FORMS.get(kind, {})).items():
+            if match := re.fullmatch(own.replace("{}", "(.+)"), phrase):
+                filled = match.groups()[0] if match.groups() else ""
+                forms = (own, *others)
+                chosen = forms[int(form * len(forms))]
+                said = chosen.replace("{a}", article(filled) if filled else "").replace("{}", filled)
+                break
+        found.append(said)
+    return found
 
 
 def _new_labels(rng: Random, held: bool, count: int) -> Sequence[str]:

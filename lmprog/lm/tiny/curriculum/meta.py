@@ -61,6 +61,20 @@ Describe the task shown by the examples.
 State the rule that turns inputs into outputs.
 Propose an instruction for this task.
 Find the instruction that these examples follow.
+Look at the examples and write down the instruction.
+What instruction do the examples follow?
+Guess the task from the examples.
+Each example shows an input and its output. Write the instruction that fits them all.
+Name the task that these examples belong to.
+Which instruction makes these outputs from these inputs? Write it.
+Somebody did a task and left these examples. State the task as an instruction.
+Put the rule of the examples into words.
+Instruction for the examples:
+Infer the instruction from what was given and what was written.
+Write one sentence that tells how to get each output from its input.
+The instruction is missing. Restore it with the help of the examples.
+From inputs and outputs, derive the instruction.
+How would you instruct somebody to write these outputs?
 --
 Say what was asked for in the examples.
 Work out the instruction behind the examples.
@@ -103,6 +117,20 @@ Improve the instruction of the step, using all that is given.
 Propose a new instruction for the step of the program.
 Use what is given to write the instruction that the step needs.
 Write the instruction for the step.
+Write a new instruction that serves the step better.
+What should the instruction of the step be? Write it.
+Read all that is given on the step and write its next instruction.
+The step of a program needs an instruction. Write it, and nothing else.
+Rewrite the instruction so that the step does its task right.
+Draft an instruction that states the task of the step and the form of what it writes.
+Make the instruction of this step precise.
+You are given a step and what is known of it. Suggest a better instruction.
+New instruction for the step:
+Instruct the model that runs the step: say what it must write.
+A model will run the step with your instruction. State the task in it.
+Find out what the step has to do, then put that into one instruction.
+Suggest the wording of the step's instruction.
+Come up with an instruction under which the step gives right outputs.
 --
 From all this, work out a better instruction for the step.
 Tell the step what to do in a new instruction.
@@ -130,6 +158,19 @@ Write another wording of the instruction.
 Say the same instruction differently.
 Reword the instruction and keep its meaning.
 Give a new wording of the same instruction.
+Say it in other words.
+Write the instruction once more, worded in a new way.
+How else can the instruction be said?
+Find a second way to ask for the same task.
+Restate the instruction.
+Write an instruction that asks for exactly the same, but reads differently.
+Rephrase what the instruction says.
+Leave the task as it is, but say it with new words.
+The same task, other words:
+Word the instruction anew without adding or losing anything.
+Produce a variant of the instruction.
+Ask for the same thing with another sentence.
+Compose a sentence with the same meaning as the instruction.
 --
 Express the instruction in different words.
 Put the instruction another way.
@@ -166,6 +207,19 @@ Mend the instruction, given what it got wrong.
 Read the failures and write the instruction that is needed.
 Write an instruction that gives the expected outputs.
 Improve the instruction, using its failures.
+Fix the instruction.
+What should the instruction have been? Write it.
+The outputs are wrong because of the instruction. Write the right one.
+Look at what was got and what was expected, and correct the instruction.
+Rewrite the instruction so that what is got becomes what is expected.
+Learn from the failures and write a new instruction.
+Debug the instruction with these failures.
+This instruction led to wrong outputs. State the task as it should be stated.
+Instruction that would have worked:
+Use the expected outputs to find the task, and write its instruction.
+Given an instruction and where it failed, write one that does not fail.
+Change the instruction until it fits every expected output.
+Something is wrong with the instruction. Find the real task and state it.
 --
 Repair the faulty instruction with the help of the failures.
 See what went wrong and state the right instruction.
@@ -198,6 +252,19 @@ Judge the two answers: write first or second.
 Answer first if the first answer is right and second if the second is.
 Compare the two answers and name the right one, first or second.
 Pick the answer that the instruction asks for, first or second.
+First or second: which is the right answer?
+One answer is right and one is wrong. Write first or second for the right one.
+Does the first or the second answer do what the instruction says? Write first or second.
+Check both answers against the instruction and write first or second.
+Write first if the first answer obeys the instruction, else second.
+Apply the instruction to the input and say whether first or second agrees with the result.
+You are the judge of two answers. Reply first or second.
+Find the correct answer of the two, and write its place: first or second.
+Of the two answers only one is what was asked for. Is it the first or the second?
+Mark the right answer: first or second.
+Reply second if the second answer is the right one, otherwise first.
+Vote for one of the two answers, first or second, as the instruction demands.
+Who did the task right? Answer first or second.
 --
 Decide which of the answers is correct, first or second.
 Tell which answer is better, first or second.
@@ -227,6 +294,19 @@ Summarize the data.
 Say what the rows are about and what is asked.
 Write a summary of the rows and their task.
 Tell what the data holds and what answers look like.
+What are these rows about? Describe them.
+Look at the rows and describe the data.
+State what each row has, what its answers are, and what the task is.
+Report in a few sentences on the rows, their fields and their task.
+Tell somebody who has not seen the rows what is in them and what is asked.
+Say which fields the rows have, what the last one looks like, and what has to be done.
+Data summary:
+Write down what you notice about the rows.
+Characterize the rows and the task behind them.
+Read the rows, then write a summary.
+Describe the fields, the answers and the task.
+These rows are from a data set. Describe that data set.
+In a few sentences, what do the rows show?
 --
 Give a short description of the data.
 Sum up what these rows have in common.

@@ -12,6 +12,7 @@ from random import Random
 from typing import Literal
 
 from lmprog.lm.tiny.curriculum.example import REASONING, Task, Turn
+from lmprog.lm.tiny.curriculum.further import instructions
 from lmprog.lm.tiny.curriculum.world import (
     KINDS,
     RELATIONS,
@@ -354,6 +355,7 @@ def _extraction(name: str, nouns: Sequence[str], draw: Callable[[Random, bool], 
             f"The output is {full}, as the text says it.",
         ),
         weight=weight,
+        further=tuple(wording.format(short=short, longer=longer, full=full) for wording in instructions("ex")),
     )
 
 

@@ -84,6 +84,49 @@ WRAPS = {
     ),
 }
 
+_SELECTED = {
+    "single": "the word",
+    "first": "the opening word",
+    "second": "word number two",
+    "third": "word number three",
+    "last": "the final word",
+    "two": "the two words at the start",
+    "lasttwo": "the two words at the end",
+    "fl": "the opening word and the final word",
+    "lf": "the final word followed by the opening word",
+    "df": "every word after the first",
+    "dl": "every word before the last",
+    "back": "the words from last to first",
+}
+"""Other phrases for what to pick, in trained wordings alone, as all of the following."""
+_OPERATED = {
+    "id": ("", ""),
+    "plural": ("make {it} plural", "made plural"),
+    "letter": ("reduce {it} to its first letter", "reduced to its first letter"),
+    "lastl": ("reduce {it} to its last letter", "reduced to its last letter"),
+    "double": ("say {it} two times", "said two times"),
+    "opp": ("turn {it} into its opposite", "turned into its opposite"),
+    "upper": ("write {it} all in capitals", "all in capitals"),
+    "cap": ("make the first letter of {it} a capital", "starting with a capital"),
+    "twol": ("shorten {it} to its first two letters", "shortened to its first two letters"),
+    "chop": ("drop the first letter of {it}", "with its first letter dropped"),
+}
+"""Other commands, and other descriptions of what they make."""
+_WRAPPED = {
+    "none": ("", ""),
+    "pre": ("put {a} in front of {it}", "preceded by {a}"),
+    "suf": ("add {a} behind {it}", "followed by {a}"),
+    "both": ("put {a} in front of {it} and {b} behind {it}", "preceded by {a} and followed by {b}"),
+    "colon": ("put {a} and then a colon in front of {it}", "preceded by {a} and a colon"),
+    "paren": ("set {it} in round brackets", "inside round brackets"),
+    "around": ("put {a} both before and after {it}", "preceded and also followed by {a}"),
+    "quotes": ("set {it} in double quotes", "inside double quotes"),
+    "bang": ("add an exclamation mark at the end", "followed by an exclamation mark"),
+    "arrow": ("put {a} and then an arrow in front of {it}", "preceded by {a} and an arrow"),
+    "json": ("write a JSON object whose key {a} has {it} as its value", "as the value of the key {a} in a JSON object"),
+}
+"""The same of what is written around it."""
+
 _HINTS = (0.1, 0.5, 0.8)
 
 
@@ -110,6 +153,13 @@ def rule(rng: Random, held: bool) -> Task:
     steps = _steps(selection, operation, wrap, a, b)
     described = _described(selection, operation, wrap, a, b)
     commands = _and(steps)
+    (command, result), (around, wrapping) = _OPERATED[operated], _WRAPPED[wrapped]
+    picked = Selection(_SELECTED[selected], selection.pick, selection.several)
+    changed, laid = Operation(command, result, operation.change), Wrap(around, wrapping, wrap.layout)
+    other_steps = _steps(picked, changed, laid, a, b, "pick")
+    other, anew = _and(other_steps), _described(picked, changed, laid, a, b)
+    mixed = _steps(picked, operation, laid, a, b, "start with")
+    sentences = " ".join(f"{_sentence(step)}." for step in steps)
     precise = (
         f"{_sentence(commands)}.",
         f"Rule : {commands}.",
@@ -120,13 +170,43 @@ def rule(rng: Random, held: bool) -> Task:
         f"{_sentence(' , then '.join(steps))}.",
         "Do this : " + " ".join(f"{number}. {step}" for number, step in enumerate(steps, 1)),
     )
+    further = (
+        f"{_sentence(other)}.",
+        f"Write {anew}.",
+        f"Reply with {anew}.",
+        f"From the text , {other}.",
+        f"Your task : {other}.",
+        f"Give {described}.",
+        f"Start from the text , {commands} , and write what you have then.",
+        f"Steps : {' ; '.join(other_steps)}.",
+        f"First {' , then '.join(other_steps)}.",
+        sentences,
+        " ".join(f"{_sentence(step)}." for step in other_steps),
+        f"Work on the text like this. {sentences}",
+        f"Can you {other} ?",
+        f"What is {described} ? Write it.",
+        f"I want {anew}.",
+        f"Wanted: {described}",
+        f"{_sentence(anew)}.",
+        f"Answer with nothing but {described}.",
+        f"You must {other}.",
+        f"Transform the text : {_and(mixed)}.",
+        f"Turn the text into {anew}.",
+        f"{_sentence(', and after that '.join(mixed))}.",
+        f"Of the words in the text, write only {described}.",
+        f"In comes a text , out goes {anew}.",
+        " ".join(f"{number}) {step}" for number, step in enumerate(other_steps, 1)),
+        f"Let the answer be {anew}.",
+        f"Every time , {other}.",
+        f"In go some words. {_sentence(_and(mixed))}. That is the answer.",
+    )
     held_out = (
         f"You get the answer when you {commands}.",
         f"What comes out should be {described}.",
         f"Given a text , please {commands} and reply with that alone.",
     )
     task = f"rule_{selected}_{operated}_{wrapped}"
-    return Task(task, "rule", draw, precise, held_out, hints=_HINTS)
+    return Task(task, "rule", draw, precise, held_out, hints=_HINTS, further=further)
 
 
 @cache
@@ -149,9 +229,9 @@ def _mark(rng: Random, held: bool) -> str:
     return f"{rng.choice(words(held))} {rng.choice(words(held))}"
 
 
-def _steps(selection: Selection, operation: Operation, wrap: Wrap, a: str, b: str) -> list[str]:
+def _steps(selection: Selection, operation: Operation, wrap: Wrap, a: str, b: str, verb: str = "take") -> list[str]:
     each, them = ("each of them", "them") if selection.several else ("it", "it")
-    steps = [f"take {selection.phrase}", operation.command.format(it=each), wrap.command.format(it=them, a=a, b=b)]
+    steps = [f"{verb} {selection.phrase}", operation.command.format(it=each), wrap.command.format(it=them, a=a, b=b)]
     return [step for step in steps if step]
 
 

@@ -1,13 +1,14 @@
 """How a task becomes an example, and which tasks training draws: an instruction or none, demos, names, weights."""
 
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import accumulate
 from random import Random
 
 from lmprog.lm.tiny.curriculum import labels, lists, maps, meta, numbers, questions, tools, words
 from lmprog.lm.tiny.curriculum.example import REASONING, Example, Style, Task, Turn
+from lmprog.lm.tiny.curriculum.further import instructions
 from lmprog.lm.tiny.curriculum.lexicon import words as known_words
 from lmprog.lm.tiny.curriculum.maps import label_map
 from lmprog.lm.tiny.curriculum.meta import naming
@@ -39,6 +40,30 @@ VAGUE: Sequence[str] = (
     "Respond to the input.",
     "{first} -> {last}",
     "Go on in the same way.",
+    "Continue.",
+    "Do as in the examples.",
+    "What is the {last}?",
+    "What is the {last} of this {first} ?",
+    "`{first}` is given, `{last}` is wanted.",
+    "Fields in : {inputs}. Fields out : {outputs}.",
+    "Work out the {last}.",
+    "Which {last} belongs to this {first} ?",
+    "Map {ticked_inputs} to {ticked_outputs}.",
+    "Take {and_inputs} and return {and_outputs}.",
+    "Turn the {first} into the {last}.",
+    "Fill in {and_outputs}.",
+    "You see {inputs}. You write {outputs}.",
+    "The {last} is missing. Write it.",
+    "Solve this.",
+    "Predict {outputs} from {inputs}.",
+    "Input : {inputs} . Output : {outputs} .",
+    "Finish the last entry.",
+    "Infer {and_outputs}.",
+    "Your input is {ticked_inputs}. Your output is {ticked_outputs}.",
+    "Please answer.",
+    "{inputs} => {outputs}",
+    "Generate {outputs} , given {inputs} .",
+    "Do the same for this {first}.",
 )
 """Instructions that tell nothing about the task but, some of them, the names of the fields."""
 
@@ -117,7 +142,7 @@ def example(
 @cache
 def named_tasks() -> Sequence[Task]:
     """Return all fixed tasks, those with tools too."""
-    return (*_plain_tasks(), *tools.TASKS)
+    return (*_plain_tasks(), *_tool_tasks())
 
 
 @cache
@@ -144,7 +169,16 @@ _GROUP_STEPS = list(accumulate(MIX.values()))
 
 @cache
 def _plain_tasks() -> Sequence[Task]:
-    return (*words.TASKS, *lists.TASKS, *numbers.TASKS, *labels.TASKS, *questions.TASKS)
+    return _worded((*words.TASKS, *lists.TASKS, *numbers.TASKS, *labels.TASKS, *questions.TASKS))
+
+
+@cache
+def _tool_tasks() -> Sequence[Task]:
+    return _worded(tools.TASKS)
+
+
+def _worded(tasks: Sequence[Task]) -> Sequence[Task]:
+    return tuple(replace(task, further=(*task.further, *instructions(task.name))) for task in tasks)
 
 
 def _weighted(tasks: Callable[[], Sequence[Task]]) -> Callable[[Random], Task]:
@@ -163,7 +197,7 @@ _DRAWS: Mapping[str, Callable[[Random], Task]] = {
     "rules": lambda rng: rule(rng, False),
     "tables": lambda rng: table(rng, False),
     "meta": _weighted(meta_tasks),
-    "tools": _weighted(lambda: tools.TASKS),
+    "tools": _weighted(_tool_tasks),
 }
 
 
@@ -252,7 +286,7 @@ def _first_names(task: Task, turns: Sequence[Turn]) -> Mapping[str, str]:
 
 def _instruction(task: Task, style: Style, turns: Sequence[Turn], rng: Random, held_wording: bool) -> str:
     if style == "precise":
-        return rng.choice(task.held if held_wording else task.precise)
+        return rng.choice(task.held if held_wording else (*task.precise, *task.further))
     if style == "none":
         return ""
     return vague(rng.choice(HELD_VAGUE if held_wording else VAGUE), turns[-1])

@@ -64,9 +64,9 @@ class Hidden:
 
 
 _VERBS = {
-    "below": ("is below", "is less than", "is under", "<", "is smaller than"),
-    "above": ("is above", "is more than", "is over", ">", "is greater than"),
-    "is": ("is", "is", "equals", "=", "is"),
+    "below": ("is below", "is less than", "is under", "<", "is smaller than", "comes to less than", "lies below"),
+    "above": ("is above", "is more than", "is over", ">", "is greater than", "comes to more than", "exceeds"),
+    "is": ("is", "is", "equals", "=", "is", "is given as", "reads"),
 }
 
 _MEASURES: Sequence[Column] = (
@@ -324,6 +324,7 @@ def _decided(kind: str, cases: Sequence[tuple[Sequence[Condition], int]], labels
             (" and ".join(condition.phrase(style) for condition in conditions), labels[at]) for conditions, at in cases
         ]
 
+    columns = list(dict.fromkeys(condition.column.name for conditions, _ in cases for condition in conditions))
     default = labels[-1]
     ifs = listed([*(f"{answer} if {asked}" for asked, answer in said(0)), f"{default} otherwise"])
     less = " . ".join(f"If {asked} , answer {answer}" for asked, answer in said(1))
@@ -348,6 +349,7 @@ def _decided(kind: str, cases: Sequence[tuple[Sequence[Condition], int]], labels
             f"Rows where {rows} , and the rest are {default}.",
             f"Classify the row {classify} , and otherwise as {default}.",
             f"{questions} If not , {default}.",
+            *_more_decided([said(style) for style in range(7)], default, columns),
         ),
         (
             f"The label is {first[1]} as soon as {first[0]}{soon} , and {default} if that is not so.",
@@ -355,6 +357,32 @@ def _decided(kind: str, cases: Sequence[tuple[Sequence[Condition], int]], labels
             f"{default} is what you say by default . But it becomes {becomes}.",
         ),
         why,
+    )
+
+
+def _more_decided(said: Sequence[Sequence[tuple[str, str]]], default: str, columns: Sequence[str]) -> Sequence[str]:
+    """Return further trained wordings: by style of the verbs, what is asked and the answer; in their order."""
+
+    def each(style: int, between: str, cell: str) -> str:
+        return between.join(cell.format(asked=asked, answer=answer) for asked, answer in said[style])
+
+    return (
+        f"{each(5, ' ', 'If {asked}, the answer is {answer}. If not, go on.')} All that is left is {default}.",
+        f"{each(3, ' ; else ', '{asked} ? {answer}')} ; else {default}.",
+        f"Write {each(6, ' , else ', '{answer} where {asked}')} , and else write {default}.",
+        f"The first true line decides : {each(3, ' ; ', '{asked} -> {answer}')} ; none -> {default}.",
+        f"Write {default} unless {each(1, ' or else ', '{asked} ( then {answer} )')}.",
+        f"What is the row ? It is {each(0, ' , or else ', '{answer} if {asked}')} , or else {default}.",
+        f"{each(3, ' el', 'if {asked}: {answer}')} else: {default}",
+        f"A row in which {each(4, ' , and of the remaining ones a row in which ', '{asked} is {answer}')}. "
+        f"Any row that remains is {default}.",
+        f"Look at {listed(columns)}. {each(2, ' ', 'If {asked} , write {answer} and stop.')} At the end write {default}.",
+        f"Suppose that {each(5, ' Or suppose that ', '{asked} : reply {answer}.')} Failing that, reply {default}.",
+        f"{each(6, ' ; otherwise ', '{answer} requires that {asked}')} ; otherwise it is {default}.",
+        f"Go by {listed(columns)} : {each(1, ' , then ', '{answer} if {asked}')} , in the end {default}.",
+        f"Does it hold that {each(6, ' If not , does it hold that ', '{asked} ? Say {answer}.')} If not , say {default}.",
+        f"Choose {each(2, ' , failing which ', '{answer} given that {asked}')} , failing which {default}.",
+        f"In rows with none of what follows say {default} : {each(4, ' ; or else ', 'where {asked} , say {answer}')}.",
     )
 
 
@@ -396,6 +424,12 @@ def _nearest(rng: Random, held: bool, columns: Sequence[Column]) -> Hidden:
     like = " ; ".join(f"{labels[at]} : {centred(at, '')}" for at in order)
     means = " , ".join(f"{centred(at, 'about ')} means {labels[at]}" for at in order)
     say = listed([f"{labels[at]} for rows with {centred(at, 'near ')}" for at in order])
+    around = " ".join(f"{labels[at]} lies around {centred(at, '')}." for at in order)
+    dashed = " / ".join(f"{labels[at]} - {centred(at, '= ')}" for at in order)
+    arrows = " ; ".join(f"{centred(at, '')} -> {labels[at]}" for at in order)
+    either = " or ".join(labels)
+    closest = " , and if to ".join(f"{centred(at, 'of ')} , write {labels[at]}" for at in order)
+    cluster = listed([f"{labels[at]} gather at {centred(at, '')}" for at in order])
     typical = listed([f"{centred(at, '')} for {labels[at]}" for at in order])
     return Hidden(
         "nearest",
@@ -408,6 +442,20 @@ def _nearest(rng: Random, held: bool, columns: Sequence[Column]) -> Hidden:
             f"Compare the row with the classes : {means}.",
             f"Label the row by the nearest example : {like}",
             f"Which class is the row most like ? {has}.",
+            f"Pick the nearest : {like}",
+            f"Write the closest class. {around}",
+            f"Measure how far the row is from each of these , and write the name of the nearest. {dashed}",
+            f"{either} ? Go by the closest values : {means}.",
+            f"The class with the closest values wins : {has}.",
+            f"Examples : {arrows}. Copy the label of the example that is most like the row.",
+            f"Assign the row to {either} , whichever is closer. {around}",
+            f"{arrows} , by smallest distance",
+            f"If the row is closest to {closest}.",
+            f"{around} What is this row , going by the smallest difference ?",
+            f"Nearest match , please : {like}",
+            f"Rows of {cluster}. Say in which group this row fits best.",
+            f"Give {say} , or the closest of these where no one fits.",
+            f"Known rows : {arrows}. Decide which of them differs least from the new row and write its label.",
         ),
         (
             f"Typical values are {typical} . Which of these does the row resemble ?",
@@ -432,7 +480,7 @@ def _count(rng: Random, held: bool, columns: Sequence[Column]) -> Hidden:
     def why(row: Row) -> str:
         return f"True of {listed(met(row)) if met(row) else 'none'} : {len(met(row))} of {len(conditions)} ."
 
-    commas = [" , ".join(condition.phrase(style) for condition in conditions) for style in range(5)]
+    commas = [" , ".join(condition.phrase(style) for condition in conditions) for style in range(7)]
     anded = listed([condition.phrase(0) for condition in conditions])
     more = listed([condition.phrase(1) for condition in conditions])
     return Hidden(
@@ -446,6 +494,20 @@ def _count(rng: Random, held: bool, columns: Sequence[Column]) -> Hidden:
             f"Give one point for each of {commas[2]} . From {least} on the answer is {many} , below that {few}.",
             f"Say {many} when {least} or more of the conditions {commas[3]} are met , and {few} when not.",
             f"{many} needs {least} or more of the following : {commas[4]} . Without them it is {few}.",
+            f"{many} if {least} or more of these hold , else {few} : {commas[5]}.",
+            f"Test {commas[6]}. If {least} or more turn out true , write {many}. If not , write {few}.",
+            f"How many are true of the row : {commas[3]} ? {least} or more : {many}. Fewer : {few}.",
+            f"Tick what applies : {commas[0]}. At least {least} in all make {many} , fewer make {few}.",
+            f"The answer is {few} unless {least} or more of these apply , which make it {many} : {commas[2]}.",
+            f"It takes {least} of the following , or more , to make a row {many} : {commas[1]}. Short of that it is {few}.",
+            f"n is the number of true ones among {commas[3]}. n >= {least} -> {many} , n < {least} -> {few}",
+            f"Add 1 for each that is so : {commas[6]}. A sum of {least} or more is {many} , a smaller sum is {few}.",
+            f"Conditions: {commas[4]}. Number needed: {least}. Enough: {many}. Too few: {few}.",
+            f"Does the row meet {least} or more of these : {commas[5]} ? Yes : {many}. No : {few}.",
+            f"Write {many} when no fewer than {least} of {anded} are the case , and otherwise {few}.",
+            f"{few} or {many} ? It is {many} with {least} or more of {more} , and {few} with fewer.",
+            f"Reply {many} to a row that passes {least} or more of these tests and {few} to any other : {commas[2]}.",
+            f"See which of these are so : {commas[1]}. Below {least} in number , label the row {few} , else {many}.",
         ),
         (
             f"Check the row for {more} . Finding {least} or more of them leads to {many} , finding fewer to {few}.",

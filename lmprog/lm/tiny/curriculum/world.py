@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal, get_args
 
+from lmprog.lm.tiny.curriculum import further
 from lmprog.lm.tiny.curriculum.lexicon import ADJECTIVES, JOBS, NOUNS, article, name, part, person
 
 Kind = Literal["person", "city", "work", "company", "river", "mountain", "team", "university", "ship", "festival"]
@@ -96,17 +97,19 @@ def entity(
     relations = RELATIONS[of_kind]
     own = NAMING[of_kind](rng, held)
     values = {key: fixed.get(key) or _value(rng, relation, own, held) for key, relation in relations.items()}
-    opener = wording(rng, OPENERS[of_kind], held)
+    opener = wording(rng, OPENERS[of_kind], held, further.openers(of_kind))
     told = [key for key in relations if re.search(rf"\{{(a_)?{key}\}}", opener)]
     share = rng.choice((0.0, 0.4, 0.7, 0.7, 1.0))
     others = [key for key in relations if key not in told and (key in fixed or rng.random() < share)]
+    if not (told or others):
+        others = [rng.choice(list(relations))]
     rng.shuffle(others)
     words = {**_genre(values), **values, **{f"a_{key}": article(value) for key, value in values.items()}}
     sentences = [opener.format(name=own, **words)]
     pronouns = rng.choice((_HE, _SHE)) if of_kind == "person" else _IT
     for key in others:
         wanted = _named(own) if rng.random() < 0.3 else pronouns
-        said = wording(rng, relations[key].sentences, held)
+        said = _told(rng, of_kind, key, held)
         sentences.append(_fill(said, values[key], {**_genre(values), **wanted}))
     if rng.random() < ORDINARY if ordinary is None else ordinary:
         sentences = [in_ordinary(sentence) for sentence in sentences]
@@ -121,7 +124,7 @@ def passage(entity: Entity) -> str:
 
 def question(rng: Random, entity: Entity, relation: str, held: bool = False) -> str:
     """Return a question for a relation of an entity, whether or not its passage tells it."""
-    asked = wording(rng, RELATIONS[entity.kind][relation].questions, held)
+    asked = _asked(rng, entity.kind, relation, held)
     return _fill(asked, "", {**_genre(entity.facts), **_named(entity.name)})
 
 
@@ -142,12 +145,11 @@ def two_hop(rng: Random, held: bool = False, *, ordinary: bool | None = None) ->
         answer = second.facts[relation]
         if answer not in passage(first) and first.name not in passage(second):
             break
-    asked = RELATIONS[second.kind][relation]
-    phrase = wording(rng, leads.phrases, held).format(name=first.name, **_genre(first.facts))
+    phrase = _called(rng, first_kind, link, held).format(name=first.name, **_genre(first.facts))
     words = {**_genre(second.facts), **_named(phrase)}
-    text = _fill(wording(rng, asked.questions, held), "", words)
+    text = _fill(_asked(rng, second.kind, relation, held), "", words)
     if second.kind == "person" and rng.random() < 0.12:
-        apart = _fill(wording(rng, asked.questions, held), "", {**words, **_named("that person")})
+        apart = _fill(_asked(rng, second.kind, relation, held), "", {**words, **_named("that person")})
         text = f"{statement(first, link, 'someone')} {apart}"
     steps = (statement(first, link), statement(second, relation))
     return Chain(text, (first, second), answer, steps, phrase, link, relation)
@@ -161,10 +163,25 @@ def another_value(rng: Random, entity: Entity, relation: str, held: bool = False
             return value
 
 
-def wording(rng: Random, wordings: Sequence[str], held: bool) -> str:
-    """Draw a wording: of the last fifth, which training never shows, or of the others."""
+def wording(rng: Random, wordings: Sequence[str], held: bool, further: Sequence[str] = ()) -> str:
+    """Draw a wording: of the last fifth, which training never shows, or of the others and of those further ones."""
     cut = len(wordings) - max(1, len(wordings) // HELD_PART)
-    return rng.choice(wordings[cut:] if held else wordings[:cut])
+    return rng.choice(wordings[cut:] if held else (*wordings[:cut], *further))
+
+
+def _told(rng: Random, kind: Kind, relation: str, held: bool) -> str:
+    said = RELATIONS[kind][relation].sentences
+    return wording(rng, said, held, further.sentences("sentences", kind, relation))
+
+
+def _asked(rng: Random, kind: Kind, relation: str, held: bool) -> str:
+    asked = RELATIONS[kind][relation].questions
+    return wording(rng, asked, held, further.sentences("questions", kind, relation))
+
+
+def _called(rng: Random, kind: Kind, relation: str, held: bool) -> str:
+    called = RELATIONS[kind][relation].phrases
+    return wording(rng, called, held, further.sentences("phrases", kind, relation))
 
 
 def in_ordinary(text: str) -> str:
