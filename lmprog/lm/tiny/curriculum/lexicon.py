@@ -249,6 +249,114 @@ FIRST_NAMES: Sequence[str] = _pool(
     Bruno Cora Daniel Ella Frank Gina Hugo Irene James Lena Martin Nina Otto Peter Ruth Simon Theo Vincent Yara"""
 )
 
+MORE: Sequence[str] = _pool(
+    """abandon abide ability aboard abolish abound abroad absence abstract abundant accent account accurate acid
+    across act action acute adapt adequate adjust admire adopt adult advise affair affect afford again agenda
+    agent agile aid aim air alarm alert allow almost alone also amaze ambition amend ample analysis angle ankle
+    annoy another antique any anyone appeal appetite apply appoint approach arc archive arena argue arouse
+    ashamed assemble assert assign assist assume assure astonish athlete atlas attempt attitude auction
+    authentic auto average avert avoid awkward awe axis axle babble baby bachelor backbone bale bamboo ban band
+    bandit bang banish bargain barren barter basic batch batter battle beads become behalf behave behind believe
+    beloved benefit bet betray bias bizarre blank blast blaze block bloom blossom blush board boast bond bone
+    bonfire boss bounce bound bow brace brag brake brand breath breathe breed brief brigade brim brink brittle
+    broth browse bruise buffer bulk bump bunch bundle bunker burden burial burn burrow business bustle buzz
+    cactus calorie capable capacity capture cascade cast casual cattle caution cavalry celebrate cell cement
+    central ceramic ceremony certify chalk challenge chamber chance channel chaos character charge charity chart
+    chase chat cherish chew childhood chill chime choice choir choke chop chorus chronic chunk churn cite
+    citizen clap clash class classic claw clear cleft climax cluster clutch coarse code collide colony column
+    comb command commit community compact compel complain complete compound compute concede concern conclude
+    condemn condition confess conflict congress connect conquer consent consult content contest context continue
+    convert copy coral cosmic cosmos council counter courtesy cover crack craft cram crash crater creak create
+    creature credit crest crew critic crop crouch crucial crude crumb crumble crunch crush crust cure current
+    custody cycle cynic dairy damage dare date daylight dazzle dealer decade decay deceive decide decimal deck
+    declare decline decree deem default defect defer deficit definite delegate delight denial dent depart deploy
+    deport deposit deputy deserve design desire despite dessert destiny detail detour develop device devil
+    devote dew dice diet digest digit dilemma dilute dine direct disaster discard discuss dismal distance
+    distinct district divine dock document dodge domain dome doom dormant dose dot doubt dowry dozen draft drag
+    drama drape drift droop drop drowsy duke dump dusk dwell dwindle dye dynasty each earl earnest earth eclipse
+    ecology edition effort either elapse elect element eleven elicit eloquent else elude embark embassy embrace
+    embroider emerge employ enable endeavor engage enhance enlarge enough enrich enroll entertain entice entire
+    entry envy epidemic epoch equator equip error escort estate estimate event ever evident evil evolve exam
+    example exceed excess exchange excite excuse exempt exhale exhaust exile exist exotic expel exploit expose
+    express extinct extra extract fabric facade face facility fact faculty fade fail fake fare fashion fasten
+    fatal fate favor feasible feast feature federal fee feeble fervor fetch feud fiber fickle fiction fidelity
+    fiery figure finance firm fiscal fit flair flap flesh flexible flick flight flock flourish flow fluent focus
+    foe foil fold folklore folly font force forever forge form format formula fortune forum foul found fragment
+    frail frantic fraud frequent fuel function fund funeral furnish further fury fuse fuzzy gadget gala galaxy
+    gallon gallop gamble gap garage garnish gauge gear general gesture ghastly glaze glee glide glimpse glitter
+    globe gloom glow goddess govern grab grant grasp gravity grease grid grill grind grip groan groom groove
+    group grumble guard guess guild gulp gust gutter halve handsome handy happen hamlet hardly hardware harm
+    harness hasty haul haunt haven havoc hay haze headline heal heap heat heaven heel heir herald herb hesitate
+    hideous hinder hint hire historic hoard hoist honor hop hormone hostile hound hover hub hue hug hundred
+    hunger husk hustle hygiene hymn identify idiom idle ignite ignore illness illusion image imitate immediate
+    impact impart imperial imply impose impulse inch incident incline indeed index indicate inert infant infect
+    infer inferior inflate inherit initial inject inland inlet insist inspect inspire instant instinct institute
+    insult intend intense intent interest interior intimate introduce invent inward irritate itself jagged
+    jargon jelly jest jingle jog jot journal juggle jumble jumbo jury just juvenile keel keg kernel kidney kin
+    kit knack knead knit knowledge knuckle lace ladle lag lair larder lately latitude launch lavish leaflet leak
+    lean leap lecture ledge ledger legacy legend length lens let lethal lever liberal lick lifelong like likely
+    limp linen linger link livestock load loan lobby lodge loft loom loop lot lounge lullaby luminous lunar
+    lunch lure lurk lush luxury lyric magnetic mail main majesty manage mandate manifest manner many margin
+    marital marrow mass massive mate material matter maze measure meat medicine medium memoir menace mention
+    menu merchant merit metric midst migrate million mind mingle mint mirage mischief misery mislead miss
+    mission mistake mobile mock model moderate module moist moment monk monopoly moral moreover morsel mortal
+    mosaic motel motion motive motor motto mourn movement mow mud multiply mural murmur mutter mutual muzzle
+    mystery nag nap narrate nation nature negate neither nerve nestle nibble nickname nimble nine ninety nobody
+    nod noise nomad nominate notable notch notify notion nourish novice nowhere nuclear numb nursery oath object
+    observe obsolete obvious occur octave offend official offset offspring onto operate opinion oppose optimist
+    option oracle orchard orchestra ordinary organize origin ought ounce outdoor outfit outlet outline outlook
+    output over overall overt overtake owe own oxide oxygen ozone pace pack pair palm panel panic parable
+    parachute paradox parasite parent parish parse paste patent patriot pattern pause pave payment peak peasant
+    peculiar pedal pedestal peel pellet pendulum perceive perch perhaps peril perish perplex pest petition
+    petrol petty phenomenon phrase pilgrim pioneer pious pit pitch pity placard place plague plant plaster
+    platform platinum plead plight plot pluck plug plumage plunder plus poke polar pole politics poll ponder
+    populate porcelain portable portrait pose posh possess postpone pouch pounce power practice prank pray
+    prayer preach precede precise predict preface prefer premium pressure prestige presume pretend prevent
+    previous prey priest primary proceed procure produce product profile prolong prominent pronounce proof prop
+    propel property prose prospect prosper protein protest prove proverb province provoke prowl prudent pry
+    publish puff punch punish purchase purpose puzzled quaint quake quantity quarrel quart quarter query quest
+    question queue quill quiver quote rack rail rally ramp range rank ransom rash ratio rattle reactor real
+    realm reap recall recede recite record recover recur recycle redeem reed refrain refresh refuge refund
+    regain regime region regret rehearse reign rejoice relate relax relevant religion rely remain remark remnant
+    remove renounce renown rent repeat repel repent report represent republic request rescue research reserve
+    resolve resource respect restrain restrict result retail retain retreat retrieve reunion revenge revenue
+    revere reverse revive revolt riddle ridge rift rim ripple roar role romance roost roster rotate rouge route
+    rub rubbish ruby rudder ruthless sacred saga saliva salvage sample sanction satisfy saucer savor scald
+    scandal scant scar scarce scenario scoop scope scrape script scruple search secede section seize self senate
+    separate sequel sequence serial series sermon serve session set settle seventy sever sew sewage shack shaft
+    shaggy shall sham shame shave sheet shelter shimmer shin shock shore should shove show shriek shrill shrine
+    shrug shudder shuffle shun shut shutter shuttle side siege signal signature silence silicon silt since sinew
+    singe skeptic sketch skim skip skull slang slant slap sleet slender slice slouch slump smack smart smash
+    smell smog smother smudge smuggle snarl sneeze snore soar sober social society socket solve somber some
+    sonnet soothe sore sound source space span spark specific spectrum speech spell spine spirit splice splinter
+    split spokesman sponsor spouse spray sprig sprout spur squad squash squat squeal squeeze squint stack staff
+    stagnant stain stalk stammer stanza starch stare stark state steer stem stencil sterile stimulate stretch
+    stir stirrup stock strait strand streak stress stride strife stripe stroke structure stud studio stuff stump
+    stupor sturdy style subdue subject submit subside substance subtract such sue suffice suffix suggest sulk
+    sulky sullen sum superb supple support supreme surface surge surplus surround suspect suspend swallow swap
+    swarm sweat swell swerve switch swoop syllable symbol sympathy synonym system tablet tackle tact tactic
+    tally tangible tap tar target tariff tarnish tassel tatter tattoo tax tedious teem tempo tempt tenant tend
+    tendency tendon tenor term terrace terrify territory test testify testimony text textile texture thesis
+    thicket thigh thing third thirst thirteen thorn though threat thrill thrive throb throng throttle thrust
+    thump tick tickle time tingle tinker tint tip token tolerate toll tomb tomorrow tone topic torment torrent
+    toss tour tourist toxic trace track trait traitor trance transfer trash treat treaty tremble tremor trench
+    trend trial trick trickle trigger trivial troop trophy tropical trot trudge tuition tumble tumult tune
+    turbine turmoil turret tusk tutor twelve twenty twitch typical tyranny tyrant umpire unable unfold unify
+    unit unity universe unlike until upbeat uphold uplift upright uproar urge urn usage usher usual utensil
+    utmost vacuum vagrant valiant value valve vandal vapor variable variety varnish vault veer vein velocity
+    velvet vent venture venue verb verge version veto via vibrant vibrate vicious victim view vigil vine vintage
+    violence visa visual vitamin vocal vogue volume vowel wade wander ward warn warp warrior wary watery web
+    weekend weigh whack wharf whimper whine whirl whisk whole why widow wield wig wince wind wink wisp wither
+    within witness woe wonder word world would wrap wreck wrestle wretched wriggle yearn yeast yelp yesterday
+    yet yoke yolk zeal zone zoom gently quickly firmly bravely kindly mostly fully truly baking jumping reading
+    growing sleeping floating dreaming counting spinning winding drifting humming lanterns candles pebbles
+    feathers whispers shadows rivers bottles tickets engines windows gardens mountains smaller brighter darker
+    older wiser softest quietest gathered drifted tumbled folded hammered labeled boiled trimmed bramble brook
+    cobweb cobble flax gondola kelp lichen mulch parchment quagmire sequin thimble truffle turban wicket yodel
+    zodiac"""
+)
+"""Words of any sort, for lists, labels and the like: nothing is known of them but their letters."""
+
 WORDS: Sequence[str] = tuple(
     dict.fromkeys(
         [
@@ -262,6 +370,7 @@ WORDS: Sequence[str] = tuple(
             *FOODS,
             *PLACES,
             *_OTHER,
+            *MORE,
         ]
     )
 )

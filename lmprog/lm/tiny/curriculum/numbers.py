@@ -49,6 +49,60 @@ _TIMES = (
     "{name} fills {a} bags and puts {b} {things} in every one .",
 )
 _HOW_MANY = ("How many {things} does {name} have now ?", "How many {things} are there now ?")
+_TWO_STEPS = (
+    "{name} has {a} {things} , buys {b} more and then gives away {c} .",
+    "{name} finds {a} {things} , then {b} more , and loses {c} .",
+)
+_LAST = "How many {things} does {name} have now ?"
+
+_FURTHER_GAINS = (
+    "A shelf held {a} {things} until {name} put {b} others beside them .",
+    "First {a} {things} , later {b} on top : that is what {name} got today .",
+    "In the left hand of {name} are {a} {things} , in the right hand {b} .",
+    "On Monday {name} got {a} {things} . On Tuesday the number grew by {b} .",
+    "{name} owned {a} {things} before the birthday , when the guests gave {b} as presents .",
+    "Into a basket with {a} {things} , {name} drops {b} .",
+    "The mother of {name} brings {a} {things} and the father {b} .",
+    "To the {a} {things} on the table {name} adds {b} .",
+    "{name} wins {b} {things} in a game and already owned {a} .",
+    "After a walk with {b} {things} found , {name} lays them next to the {a} at home .",
+)
+_FURTHER_LOSSES = (
+    "A thief took {b} of the {a} {things} that belonged to {name} .",
+    "From a basket with {a} {things} , {name} takes out {b} and throws them away .",
+    "At first {name} owned {a} {things} . A hole in the bag made {b} fall out .",
+    "{name} lets a neighbour take {b} out of {a} {things} .",
+    "There were {a} {things} in the room of {name} until the dog ran off with {b} .",
+    "{b} is the number that {name} had to return , out of {a} {things} in all .",
+    "The count of {things} that {name} keeps was {a} , and then it fell by {b} .",
+    "Yesterday {name} counted {a} {things} ; since then a brother has taken {b} .",
+    "With {a} {things} {name} goes to the market , where people buy {b} .",
+    "Someone stole from {name} : {a} {things} were there , minus {b} .",
+)
+_FURTHER_TIMES = (
+    "Each of {a} friends gives {b} {things} to {name} .",
+    "On the desk of {name} stand {a} rows , and every row counts {b} {things} .",
+    "{name} goes to the shop {a} times and always comes home with {b} {things} .",
+    "A pack holds {b} {things} , and {name} gets {a} packs .",
+    "For {a} weeks {name} saves {b} {things} a week .",
+    "There are {a} drawers in the house of {name} , with {b} {things} in any of them .",
+)
+_FURTHER_HOW_MANY = (
+    "What is the number of {things} now ?",
+    "Count all the {things} at the end .",
+    "So how many {things} is that now for {name} ?",
+    "Tell me how many {things} there are in the end .",
+)
+_FURTHER_TWO_STEPS = (
+    "With {a} {things} {name} starts the day . At noon {b} are added , and in the evening {c} are gone .",
+    "To {a} {things} in a box {name} adds {b} , but a friend takes {c} out .",
+    "A visitor brings {name} {b} {things} . There were {a} before , and {c} are sold after that .",
+    "{name} wins {b} {things} on top of {a} and drops {c} on the way home .",
+)
+_FURTHER_LAST = (
+    "How many {things} are left ?",
+    "What number of {things} remains for {name} ?",
+)
 
 
 def _unlike(draw: _Draw) -> _Draw:
@@ -61,6 +115,11 @@ def _unlike(draw: _Draw) -> _Draw:
                 return drawn
 
     return turn
+
+
+def _told(rng: Random, told: Sequence[str], further: Sequence[str], held_out: bool) -> str:
+    """Draw a sentence; the further ones are for training only, so that what it never shows stays as it is."""
+    return rng.choice(told if held_out else (*told, *further))
 
 
 def _asks(numbers: _Numbers, answer: Callable[[Sequence[int]], object]) -> _Draw:
@@ -144,14 +203,15 @@ def _story(rng: Random, held_out: bool) -> Turn:
     kind = rng.choice(("gain", "gain", "loss", "loss", "times"))
     a, b = rng.randint(2, 15), rng.randint(1, 12)
     if kind == "gain":
-        told, why, value = rng.choice(_GAINS), f"{a} plus {b} is {a + b} .", a + b
+        told, why, value = _told(rng, _GAINS, _FURTHER_GAINS, held_out), f"{a} plus {b} is {a + b} .", a + b
     elif kind == "loss":
         a = b + rng.randint(0, 12)
-        told, why, value = rng.choice(_LOSSES), f"{a} minus {b} is {a - b} .", a - b
+        told, why, value = _told(rng, _LOSSES, _FURTHER_LOSSES, held_out), f"{a} minus {b} is {a - b} .", a - b
     else:
         a, b = rng.randint(2, 6), rng.randint(1, 6)
-        told, why, value = rng.choice(_TIMES), f"{a} times {b} is {a * b} .", a * b
-    text = f"{told} {rng.choice(_HOW_MANY)}".format(name=person, things=things, a=a, b=b)
+        told, why, value = _told(rng, _TIMES, _FURTHER_TIMES, held_out), f"{a} times {b} is {a * b} .", a * b
+    asked = _told(rng, _HOW_MANY, _FURTHER_HOW_MANY, held_out)
+    text = f"{told} {asked}".format(name=person, things=things, a=a, b=b)
     return Turn({"text": text}, {REASONING: why, "answer": str(value)})
 
 
@@ -160,15 +220,11 @@ def _two_steps(rng: Random, held_out: bool) -> Turn:
     things = plural(rng.choice(part(_OBJECTS, held_out)))
     a, b = rng.randint(2, 12), rng.randint(1, 8)
     c = rng.randint(1, a + b)
-    text = rng.choice(
-        (
-            f"{person} has {a} {things} , buys {b} more and then gives away {c} .",
-            f"{person} finds {a} {things} , then {b} more , and loses {c} .",
-        )
-    )
+    told = _told(rng, _TWO_STEPS, _FURTHER_TWO_STEPS, held_out)
+    asked = _LAST if held_out else rng.choice((_LAST, *_FURTHER_LAST))
+    text = f"{told} {asked}".format(name=person, things=things, a=a, b=b, c=c)
     why = f"{a} plus {b} is {a + b} . {a + b} minus {c} is {a + b - c} ."
-    question = f"How many {things} does {person} have now ?"
-    return Turn({"text": f"{text} {question}"}, {REASONING: why, "answer": str(a + b - c)})
+    return Turn({"text": text}, {REASONING: why, "answer": str(a + b - c)})
 
 
 def _in_words(rng: Random, held_out: bool) -> Turn:
