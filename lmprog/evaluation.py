@@ -47,7 +47,7 @@ ROWS_A_CALL = 2
 """Rows at once for each call that may be in flight: while one row reads its reply, the call of another takes the slot."""
 
 WAITING = 512
-"""Rows of an evaluation that wait for a place at once, at least: so the rows of an earlier evaluation go before those of a later."""
+"""Rows of an evaluation that wait at once for a place, or for a thread: so those of an earlier evaluation go before a later's."""
 OBJECTS_IN_FLIGHT = 100_000
 """After how many new objects, net of those freed, Python looks for garbage while rows run."""
 

@@ -27,6 +27,7 @@ torch = pytest.importorskip("torch")
 from lmprog.lm.tiny.curriculum import Example, Turn, training_example  # noqa: E402
 from lmprog.lm.tiny.model import Model, Shape  # noqa: E402
 from lmprog.lm.tiny.reading import Passage, read  # noqa: E402
+from lmprog.lm.tiny.training import __main__ as command  # noqa: E402
 from lmprog.lm.tiny.training import run  # noqa: E402
 from lmprog.lm.tiny.training.attention import BLOCK, attend  # noqa: E402
 from lmprog.lm.tiny.training.batches import Batch, Source, batches, chunks, widths, with_repeats  # noqa: E402
@@ -354,3 +355,18 @@ def _logits(folder: Path, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
 def _runtime_logits(model: Model, tokens: Sequence[int]) -> npt.NDArray[np.float32]:
     (reading,) = read(model, [Passage(tuple(tokens))], "all")
     return model.logits(reading.outputs)
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--repeats", "-1"), ("--tokens", "0"), ("--minutes", "nan"), ("--rate", "0"), ("--log-every", "-5")]
+)
+def test_a_number_that_makes_no_sense_is_refused(
+    wrong: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["training", "--out", str(tmp_path / "out"), *wrong])
+
+    with pytest.raises(SystemExit):
+        command.main()
+
+    assert f"argument {wrong[0]}: {wrong[1]} is not a number " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

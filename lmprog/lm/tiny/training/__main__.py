@@ -1,5 +1,6 @@
 """`python -m lmprog.lm.tiny.training --out DIR --minutes 60`: train the embedded LM's weights."""
 
+import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
@@ -106,24 +107,24 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=_positive, default=60.0, help="train for so long (60)")
-    budget.add_argument("--tokens", type=int, help="train on so many tokens instead")
+    budget.add_argument("--tokens", type=_count, help="train on so many tokens instead")
     parser.add_argument("--from", dest="from_", type=Path, metavar="DIR", help="weights to go on from; may be --out")
     parser.add_argument("--seed", type=int, default=1, help="of the examples and of the first weights (1)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda (auto)")
     for name, usual in (("width", 192), ("layers", 6), ("heads", 6), ("inner", 512)):
-        parser.add_argument(f"--{name}", type=int, metavar="N", help=f"a size of the network ({usual})")
+        parser.add_argument(f"--{name}", type=_count, metavar="N", help=f"a size of the network ({usual})")
     parser.add_argument(
-        "--vocabulary", type=int, metavar="N", help="tokens of the tokenizer (2560); with --from: learn one of N anew"
+        "--vocabulary", type=_count, metavar="N", help="tokens of the tokenizer (2560); with --from: learn one of N anew"
     )
-    parser.add_argument("--length", type=int, default=1536, metavar="N", help="longest examples, in tokens (1536)")
-    parser.add_argument("--batch-tokens", type=int, metavar="N", help="tokens of one step (6144; CUDA: 65536)")
+    parser.add_argument("--length", type=_count, default=1536, metavar="N", help="longest examples, in tokens (1536)")
+    parser.add_argument("--batch-tokens", type=_count, metavar="N", help="tokens of one step (6144; CUDA: 65536)")
     parser.add_argument("--rate", type=_positive, metavar="X", help="factor of the learning rate (1; with --from: 0.6)")
     parser.add_argument(
-        "--repeats", type=float, default=0.1, metavar="X", help="weight of given tokens that repeat (0.1; 0: none)"
+        "--repeats", type=_not_negative, default=0.1, metavar="X", help="weight of given tokens that repeat (0.1; 0: none)"
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that draw examples (0; CUDA: up to 12)")
     parser.add_argument("--no-compile", action="store_true", help="do without torch.compile: slower, but at once")
-    parser.add_argument("--log-every", type=int, default=50, metavar="N", help="steps between two log lines (50)")
+    parser.add_argument("--log-every", type=_count, default=50, metavar="N", help="steps between two log lines (50)")
     parser.add_argument(
         "--check-every", type=_positive, metavar="MINUTES", help="check accuracy so often, not just last"
     )
@@ -132,8 +133,22 @@ def _parser() -> ArgumentParser:
 
 def _positive(text: str) -> float:
     number = float(text)
-    if number <= 0:
-        raise ArgumentTypeError(f"{text} is not above 0")
+    if not 0 < number < math.inf:
+        raise ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def _not_negative(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ArgumentTypeError(f"{text} is not a number from 0 up")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ArgumentTypeError(f"{text} is not a number from 1 up")
     return number
 
 
