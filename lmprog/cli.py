@@ -67,7 +67,7 @@ from lmprog.request import LM
 from lmprog.rundir import RESULT, RunDir
 from lmprog.signature import Signature, fields_of
 from lmprog.source import PartName
-from lmprog.task import Task, options_of
+from lmprog.task import Task, find_task, options_of
 from lmprog.task import tasks as all_tasks
 from lmprog.terminal import (
     Progress,
@@ -369,8 +369,16 @@ def export(
 
 
 @app.command()
-def tasks(as_json: Json = False) -> None:
+def tasks(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Tell all of this one, with its options.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the tasks that can be compiled by name: what each needs, where it runs, what others report on it."""
+    if name is not None:
+        _tell_task(name, as_json=as_json)
+        return
     found = all_tasks()
     if as_json:
         print_json([_task_data(task) for task in found], sys.stdout, indent=2)
@@ -378,7 +386,22 @@ def tasks(as_json: Json = False) -> None:
     console = console_on(sys.stdout)
     tell_tasks(console, found)
     if console.is_terminal:
-        say(console, "Options stand behind a name, as in gsm8k:train=100,seed=1; --json lists those of each.", "dim")
+        say(
+            console,
+            "Options stand behind a name, as in gsm8k:train=100,seed=1; `lmprog tasks gsm8k` tells those of one.",
+            "dim",
+        )
+
+
+def _tell_task(name: str, *, as_json: bool) -> None:
+    task = find_task(name)
+    options = options_of(task.name)
+    if as_json:
+        print_json({**_task_data(task), "options": [asdict(option) for option in options]}, sys.stdout, indent=2)
+        return
+    console = console_on(sys.stdout)
+    tell_tasks(console, [task])
+    tell_table(console, ("option", "values", "default"), [(each.name, each.values, each.default) for each in options])
 
 
 @app.command()
@@ -509,7 +532,7 @@ def _task_data(task: Task) -> dict[str, Any]:
         "not_tiny": task.not_tiny,
         "needs": task.requirements,
         "capabilities": sorted(task.capabilities),
-        "options": options_of(task.name),
+        "options": [option.name for option in options_of(task.name)],
         "rows": None if task.source is None else task.source.facts(),
         "published": [asdict(score) for score in task.published],
     }

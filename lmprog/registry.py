@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import entry_points
 from types import NoneType
-from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -77,15 +77,18 @@ def written_options(made: object) -> list[Option]:
     if not is_dataclass(made) or isinstance(made, type):
         return []
     types = get_type_hints(type(made))
-    return [
-        Option(each.name, _values_of(types[each.name]), _written(getattr(made, each.name)))
-        for each in fields(made)
-        if each.init
-    ]
+    return [written_option(each.name, types[each.name], getattr(made, each.name)) for each in fields(made) if each.init]
+
+
+def written_option(name: str, kind: Any, default: object) -> Option:
+    """Return an option of some type, as it is written."""
+    return Option(name, _values_of(kind), _written(default))
 
 
 def _values_of(kind: Any) -> str:
     """Return in words what values a type has: `6`, `auto` and `chat+json` are written as what they are."""
+    if get_origin(kind) is Annotated:
+        return _values_of(kind.__origin__)
     parts, origin = get_args(kind), get_origin(kind)
     if origin is Literal:
         return ", ".join(map(_written, parts))

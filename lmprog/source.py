@@ -169,6 +169,13 @@ class Source:
             holdout=replace(self.holdout, size=holdout or self.holdout.size),
         )
 
+    @property
+    def told(self) -> Mapping[str, object]:
+        """The value that each of the options has here."""
+        known: dict[str, object] = {part: getattr(self, part).size for part in PARTS}
+        known |= {**self.origin.facts(), "seed": self.seed}
+        return {option: known.get(option) for option in sorted(self.options)}
+
     def facts(self) -> dict[str, Any]:
         """Return what decides the rows, as JSON data. Of a file the name alone: what it holds tells by its rows."""
         files = {part: path.name for part, path in self.files}

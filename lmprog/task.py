@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 
 from lmprog.data import Splits
 from lmprog.errors import InputError, LmprogError
@@ -12,7 +12,7 @@ from lmprog.hub import INSTALL, Hub, Repository
 from lmprog.metrics import Metric
 from lmprog.module import Module, Program
 from lmprog.predict import Predict
-from lmprog.registry import Named, find, named, names
+from lmprog.registry import Named, Option, find, named, names, written_option
 from lmprog.request import Capability
 from lmprog.source import PartName, Source
 
@@ -118,13 +118,18 @@ def find_task(spec: str, files: Mapping[PartName, Path] | None = None) -> Task:
     return replace(found, options=said.options) if said.options else found
 
 
-def options_of(name: str) -> tuple[str, ...]:
-    """Return the names of the options that a task takes."""
+def options_of(name: str) -> list[Option]:
+    """Return the options that a task takes, with their values and defaults."""
     make = find(_KIND, name, "make_task")
     if isinstance(make, Task):  # as an entry point may name one
-        return ()
+        return []
     parameters, source = _parameters(make)
-    return (*parameters, *sorted(source.options if source else ()))
+    types, own = get_type_hints(make), inspect.signature(make).parameters
+    found = [written_option(option, types[option], own[option].default) for option in parameters]
+    if source is not None:
+        types = get_type_hints(Source.adjusted, include_extras=True)
+        found += [written_option(option, types[option], default) for option, default in source.told.items()]
+    return found
 
 
 def _made(said: Named, make: Any, files: Mapping[PartName, Path]) -> object:

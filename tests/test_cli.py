@@ -15,6 +15,7 @@ import lmprog as lp
 from lmprog.cli import main
 from lmprog.optimizer import named
 from lmprog.registry import names, written_options
+from lmprog.task import find_task, options_of, tasks
 
 TASK_FILE = '''
 import lmprog as lp
@@ -477,6 +478,28 @@ def test_tasks_are_listed_with_what_they_run_on(capsys: pytest.CaptureFixture[st
     assert main(["tasks", "--json"]) == 0
     (multihop,) = [task for task in json.loads(capsys.readouterr().out) if task["name"] == "multihop"]
     assert "tiny" in multihop["lms"]
+
+
+def test_a_task_is_told_with_the_values_and_defaults_of_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tasks", "hotpotqa"]) == 0
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("hotpotqa\ttwo-hop questions")
+    assert {"k\twhole number\t3", "config\ttext\tdistractor", "train\twhole number\t500"} < set(lines)
+
+    assert main(["tasks", "iris", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert {"name": "val", "values": "whole number", "default": "32"} in told["options"]
+
+    assert main(["tasks", "nothing"]) == 2
+    assert "there is no 'nothing' among the programs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [task.name for task in tasks()])
+def test_the_options_told_of_a_task_can_be_written_behind_its_name(name: str) -> None:
+    said = {option.name: option.default for option in options_of(name) if option.default}
+
+    again = find_task(f"{name}:{','.join(f'{option}={value}' for option, value in said.items())}")
+    assert (again.source and again.source.told) == ((found := find_task(name)).source and found.source.told)
 
 
 def test_optimizers_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
