@@ -518,12 +518,11 @@ class _Crowd(Generic[T]):
         return cast("list[T]", self._results)
 
     def _end(self, task: "asyncio.Task[T]") -> None:
-        if task.cancelled() or task.exception() is not None:
-            ended = not task.cancelled() or all(other.done() for other in self.running)
-        else:
+        failed = not task.cancelled() and task.exception() is not None
+        if not (failed or task.cancelled()):
             self._results[self.running.pop(task)] = task.result()
-            ended = not self.begin() and not self.running
-        if ended and not self.over.done():
+            self.begin()
+        if (failed or all(other.done() for other in self.running)) and not self.over.done():
             self.over.set_result(None)
 
 

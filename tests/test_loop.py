@@ -2,8 +2,10 @@
 
 import asyncio
 import contextvars
+import gc
 import signal
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import closing
@@ -214,6 +216,39 @@ def test_the_first_failure_ends_a_crowd_and_what_has_not_begun_never_does() -> N
 
     assert begun == [0, 1, 2, 3, 4, 5]
     assert sorted(ended) == begun
+
+
+@pytest.mark.parametrize("cancelled", [0, 3, 5])
+def test_a_crowd_of_which_one_is_cancelled_lets_the_others_end_and_is_cancelled_then(cancelled: int) -> None:
+    ended: list[int] = []
+
+    async def one(number: int) -> None:
+        if number == cancelled:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0.001 * number)
+        ended.append(number)
+
+    with pytest.raises(CancelledError):
+        loop.run(loop.gather(one(number) for number in range(6)), instead="")
+
+    assert ended == [number for number in range(6) if number != cancelled]
+
+
+def test_of_a_crowd_those_that_have_ended_are_held_no_longer() -> None:
+    begun: weakref.WeakSet[asyncio.Task[object]] = weakref.WeakSet()
+
+    async def one() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        begun.add(task)
+        return 1
+
+    async def last() -> int:
+        await asyncio.sleep(0.02)
+        gc.collect()
+        return len(begun)
+
+    assert loop.run(loop.gather([*(one() for _ in range(20)), last()]), instead="") == [1] * 20 + [0]
 
 
 # Who runs the loop

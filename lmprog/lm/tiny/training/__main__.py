@@ -114,13 +114,20 @@ def _parser() -> ArgumentParser:
     for name, usual in (("width", 192), ("layers", 6), ("heads", 6), ("inner", 512)):
         parser.add_argument(f"--{name}", type=_count, metavar="N", help=f"a size of the network ({usual})")
     parser.add_argument(
-        "--vocabulary", type=_count, metavar="N", help="tokens of the tokenizer (2560); with --from: learn one of N anew"
+        "--vocabulary",
+        type=_count,
+        metavar="N",
+        help="tokens of the tokenizer (2560); with --from: learn one of N anew",
     )
     parser.add_argument("--length", type=_count, default=1536, metavar="N", help="longest examples, in tokens (1536)")
     parser.add_argument("--batch-tokens", type=_count, metavar="N", help="tokens of one step (6144; CUDA: 65536)")
     parser.add_argument("--rate", type=_positive, metavar="X", help="factor of the learning rate (1; with --from: 0.6)")
     parser.add_argument(
-        "--repeats", type=_not_negative, default=0.1, metavar="X", help="weight of given tokens that repeat (0.1; 0: none)"
+        "--repeats",
+        type=_not_negative,
+        default=0.1,
+        metavar="X",
+        help="weight of given tokens that repeat (0.1; 0: none)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that draw examples (0; CUDA: up to 12)")
     parser.add_argument("--no-compile", action="store_true", help="do without torch.compile: slower, but at once")
