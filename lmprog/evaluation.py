@@ -47,7 +47,7 @@ ROWS_A_CALL = 2
 """Rows at once for each call that may be in flight: while one row reads its reply, the call of another takes the slot."""
 
 WAITING = 512
-"""Rows of an evaluation that wait at once for a place, or for a thread: so those of an earlier evaluation go before a later's."""
+"""Rows of an evaluation that wait for a place at once, at least: so the rows of an earlier evaluation go before those of a later."""
 OBJECTS_IN_FLIGHT = 100_000
 """After how many new objects, net of those freed, Python looks for garbage while rows run."""
 
@@ -161,13 +161,12 @@ async def run_rows(
     surroundings = _Surroundings(
         program, inputs_of(program), run_in, watched, metric, takes_trace(metric), judge_in, judging, room.workers
     )
-    if is_sync(program) and not inspect.iscoroutinefunction(metric):
-        waiting = (_run_in_thread(surroundings, row) for row in rows)
-    else:
-        waiting = (_in_room(room, partial(_run, surroundings, row)) for row in rows)
+    run = _run_in_thread if is_sync(program) and not inspect.iscoroutinefunction(metric) else _run
     try:
         with _garbage.seldom_looked_for():
-            runs = await loop.gather(waiting, at_once=room.size + WAITING)
+            runs = await loop.gather(
+                (_in_room(room, partial(run, surroundings, row)) for row in rows), at_once=max(room.size, WAITING)
+            )
         return Evaluation(tuple(runs))
     finally:
         await watched.shut()

@@ -485,22 +485,24 @@ async def gather(coroutines: Iterable[Coroutine[Any, Any, T]], *, at_once: int |
 
 
 class _Crowd(Generic[T]):
-    """Coroutines of which each that ends lets the next begin. Of those that have ended, the results alone are held."""
+    """Coroutines of which each that ends lets the next begin. Of those that have ended, what came of them alone is held."""
 
     def __init__(self, coroutines: Iterable[Coroutine[Any, Any, T]]) -> None:
-        self._waiting = iter(coroutines)
+        self._waiting, self._begun = iter(coroutines), 0
         self.running: dict[asyncio.Task[T], int] = {}
-        """Each with its number in the order given; one that failed, or was cancelled, stays."""
-        self._results: list[T | None] = []
+        """Each with its number in the order given."""
+        self._results: dict[int, T] = {}
+        self._failures: dict[int, BaseException] = {}
+        self._cancelled = False
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the last has ended, or one has failed."""
+        """Done when the last has ended, or one has failed; one that was cancelled has not."""
 
     def begin(self) -> bool:
         """Begin the next, if there is one."""
         for coroutine in islice(self._waiting, 1):
             task = asyncio.create_task(coroutine)
-            self.running[task] = len(self._results)
-            self._results.append(None)
+            self.running[task] = self._begun
+            self._begun += 1
             task.add_done_callback(self._end)
             return True
         return False
@@ -511,18 +513,30 @@ class _Crowd(Generic[T]):
             coroutine.close()
 
     def outcome(self) -> list[T]:
-        """Return the results, or raise the failure of the first that failed."""
-        ended = [task for task in self.running if task.done()]
-        for task in sorted(ended, key=lambda task: (task.cancelled(), self.running[task])):
-            self._results[self.running[task]] = task.result()
-        return cast("list[T]", self._results)
+        """Return the results, or raise what the first that failed did; CancelledError where one was cancelled and none failed."""
+        for task in [task for task in self.running if task.done()]:
+            self._note(task)
+        if self._failures:
+            raise self._failures[min(self._failures)]
+        if self._cancelled:
+            raise asyncio.CancelledError
+        return [self._results[number] for number in range(self._begun)]
+
+    def _note(self, task: "asyncio.Task[T]") -> None:
+        number = self.running.pop(task)
+        if task.cancelled():
+            self._cancelled = True
+        elif (error := task.exception()) is not None:
+            self._failures[number] = error
+        else:
+            self._results[number] = task.result()
 
     def _end(self, task: "asyncio.Task[T]") -> None:
-        failed = not task.cancelled() and task.exception() is not None
-        if not (failed or task.cancelled()):
-            self._results[self.running.pop(task)] = task.result()
+        if task in self.running:  # else `outcome` came first
+            self._note(task)
+        if not self._failures:
             self.begin()
-        if (failed or all(other.done() for other in self.running)) and not self.over.done():
+        if (self._failures or not self.running) and not self.over.done():
             self.over.set_result(None)
 
 

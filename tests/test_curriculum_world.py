@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from random import Random
 
 import pytest
 
-from lmprog.lm.tiny.curriculum import questions, tools
+from lmprog.lm.tiny.curriculum import further, labels, questions, tools
 from lmprog.lm.tiny.curriculum.example import END, REASONING, Task, Turn
 from lmprog.lm.tiny.curriculum.questions import NOT_FOUND, draw_asked
 from lmprog.lm.tiny.curriculum.world import (
+    HELD_PART,
     KINDS,
     OPENERS,
     RELATIONS,
@@ -33,6 +35,12 @@ def turns(name: str) -> Sequence[Turn]:
     """Return draws of a task, half of them of what is held out of training."""
     rng = Random(7)
     return [TASKS[name].draw(rng, bool(number % 2)) for number in range(DRAWS)]
+
+
+def alike(one: str, other: str) -> bool:
+    """Tell whether two wordings share four of five words."""
+    first, second = (set(re.findall(r"\w+", text.lower())) for text in (one, other))
+    return len(first & second) >= 0.8 * len(first | second)
 
 
 def asked(turn: Turn) -> str:
@@ -81,6 +89,34 @@ def test_wordings_that_are_held_out_never_show_in_training() -> None:
             held = {question(Random(seed), made, key, held=True) for seed in range(20)}
             assert not trained & held
             assert len(trained) >= 4
+
+
+def test_further_sentences_of_the_world_are_unlike_those_held_out_and_are_said_of_every_relation() -> None:
+    for kind in KINDS:
+        assert len(further.openers(kind)) >= 15
+        for key, relation in RELATIONS[kind].items():
+            told = {"sentences": relation.sentences, "questions": relation.questions, "phrases": relation.phrases}
+            for what, known in told.items():
+                more = further.sentences(what, kind, key)
+                assert len(more) == len(set(more) - set(known)) >= (8 if known else 0), (kind, key, what)
+                held = known[len(known) - max(1, len(known) // HELD_PART) :] if known else ()
+                assert not [(one, other) for one in more for other in held if alike(one, other)]
+
+
+@pytest.mark.parametrize("task", [*labels.TASKS, *questions.TASKS, *tools.TASKS], ids=lambda task: task.name)
+def test_no_slot_of_a_template_is_left_open(task: Task) -> None:
+    rng = Random(9)
+    drawn = [task.draw(rng, False) for _ in range(60)]
+
+    values = [value for turn in drawn for value in (*turn.inputs.values(), *turn.outputs.values())]
+    assert not [value for value in values if re.search(r"\{\w*\}(?!\})", value) and not value.startswith("{")]
+
+
+def test_a_passage_on_a_person_begins_with_that_person_as_its_subject() -> None:
+    """Else he or she in what follows would be somebody else."""
+    others = r"\{spouse\} (is|was|married)|Both \{|.*\band \{spouse\} (are|were)"
+
+    assert not [opener for opener in further.openers("person") if re.match(others, opener)]
 
 
 def test_a_two_hop_question_needs_both_passages() -> None:
@@ -214,7 +250,7 @@ DIGEST = """
 from json import dumps
 from random import Random
 from zlib import crc32
-from lmprog.lm.tiny.curriculum import questions, tools
+from lmprog.lm.tiny.curriculum import further, labels, questions, tools
 rng = Random(11)
 drawn = [task.draw(rng, held) for task in (*questions.TASKS, *tools.TASKS) for held in (False, True)]
 digest = crc32(dumps([[dict(turn.inputs), dict(turn.outputs)] for turn in drawn]).encode())

@@ -218,8 +218,11 @@ def test_the_first_failure_ends_a_crowd_and_what_has_not_begun_never_does() -> N
     assert sorted(ended) == begun
 
 
+@pytest.mark.parametrize("at_once", [None, 1, 2])
 @pytest.mark.parametrize("cancelled", [0, 3, 5])
-def test_a_crowd_of_which_one_is_cancelled_lets_the_others_end_and_is_cancelled_then(cancelled: int) -> None:
+def test_a_crowd_of_which_one_is_cancelled_lets_the_others_end_and_is_cancelled_then(
+    cancelled: int, at_once: int | None
+) -> None:
     ended: list[int] = []
 
     async def one(number: int) -> None:
@@ -229,7 +232,7 @@ def test_a_crowd_of_which_one_is_cancelled_lets_the_others_end_and_is_cancelled_
         ended.append(number)
 
     with pytest.raises(CancelledError):
-        loop.run(loop.gather(one(number) for number in range(6)), instead="")
+        loop.run(loop.gather((one(number) for number in range(6)), at_once=at_once), instead="")
 
     assert ended == [number for number in range(6) if number != cancelled]
 

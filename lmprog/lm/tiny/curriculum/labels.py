@@ -133,7 +133,7 @@ _REVIEWS = _parted(
 )
 _TAILS = _by_label(
     positive="""i will come back|i would buy it again|loved it|highly recommended|five stars
-    |i smiled the whole time|we will all our friends|give it a try|thank you so much|could not be happier
+    |i smiled the whole time|we will tell all our friends|give it a try|thank you so much|could not be happier
     |ten out of ten|my new favorite|i am impressed|what a joy|go and see for yourself , you will love it
     ||i am a fan now|worth every cent""",
     negative="""never again|i want my money back|avoid it|a waste of time|one star|i regret it
@@ -366,8 +366,8 @@ def _message(
     marks = rng.choice(("open", "close", "both")) if tone else rng.choice(("", "", "", "open", "both"))
     tone = tone or rng.choice(list(_GREETINGS))
     if marks in ("close", "both"):
-        said.append(rng.choice(_CLOSINGS[tone][held]))
-    opening = f"{rng.choice(_GREETINGS[tone][held])} " if marks in ("open", "both") else ""
+        said.append(_one(rng, _CLOSINGS[tone], held))
+    opening = f"{_one(rng, _GREETINGS[tone], held)} " if marks in ("open", "both") else ""
     return opening + " , ".join(said)
 
 
@@ -679,10 +679,10 @@ _MAILS = _by_label(
     loan="""get a loan of {sum} with no questions asked|lower your debt in {number} minutes
     |cheap credit for everyone , apply now|double your money with this secret plan
     |need money fast ? we lend up to {sum}|bad credit ? no problem , we say yes to all
-    |become rich from home with this trick|pay off your cards with one easy loan
-    |{sum} dollars in your bank today , no papers|invest {number} and earn {sum} in a week
+    |a cheap loan from home with one form|pay off your cards with one easy loan
+    |{sum} dollars in your bank today , no papers|borrow {sum} now and pay it back in {number} months
     |mortgage rates at a record low , click|you are approved for {sum} of credit|no job , no bank , still a loan
-    |our secret coin makes you a millionaire|earn {sum} a day without work
+    |our bank lends to everybody , bad credit or not|new credit of {sum} at a low rate
     |refinance your home with us in {number} minutes|want cash ? borrow now and pay next year
     ||instant cash of {sum} , apply here|borrow {sum} at zero percent now""",
     pills="""lose {number} pounds in a week with this pill|doctors hate this magic tea
@@ -691,8 +691,8 @@ _MAILS = _by_label(
     |no more pain : try our miracle drops|buy one bottle of vitamins and get {number} more
     |your doctor does not want you to know this cure|sleep better with our herbal tablets , order here
     |tablets for strong muscles , {number} percent off|fat belly ? swallow one capsule a day
-    |online pharmacy , {sum} drugs , low prices|a cream that takes away wrinkles in {number} hours
-    |natural remedy for bald heads||cheap medicine with no prescription|this pill melts fat , order today""",
+    |online pharmacy , {sum} drugs , low prices|tablets that take away pain in {number} hours
+    |capsules against hair loss||cheap medicine with no prescription|this pill melts fat , order today""",
 )
 _SPAM = {"spam": ("prize", "loan", "pills"), "normal": ("work", "family", "school")}
 
@@ -746,7 +746,7 @@ _ASKED = _by_label(
     |when will the lesson on {x} take place ?|how long ago was {x} first written about ?
     ||since when is {x} known ?|on which date do we remember {x} ?""",
     number="""how many books are about {x} ?|how many people know {x} ?|what is the number of texts on {x} ?
-    |how many pages tell of {x} ?|how many times do we read of {x} ?|what number of pupils {x} ?
+    |how many pages tell of {x} ?|how many times do we read of {x} ?|what number of pupils know {x} ?
     |count the books on {x} : how many ?|how many lessons deal with {x} ?|how many words did you write on {x} ?
     |of all texts , how many mention {x} ?|how many facts about {x} do you know ?
     |on {x} , how many pictures exist ?|how many towns have a school named after {x} ?

@@ -436,6 +436,11 @@ def article(word: str) -> str:
     return f"{'an' if vowel or spoken.startswith(('hour', 'honest')) else 'a'} {word}"
 
 
+def one_of(category: str) -> str:
+    """Return what one member of a category is called: a fruit, a piece of clothing."""
+    return f"a piece of {category}" if category in ("clothing", "furniture") else article(category)
+
+
 def plural(word: str) -> str:
     """Return the plural of a noun."""
     if word in _IRREGULAR:

@@ -11,9 +11,9 @@ from lmprog.lm.tiny.curriculum.lexicon import (
     CATEGORIES,
     NOUNS,
     OPPOSITES,
-    article,
     listed,
     name,
+    one_of,
     part,
     plural,
     words,
@@ -212,7 +212,7 @@ def _find(kind: str) -> Callable[[Random, bool, str], Turn]:
 
 
 def _finding(kind: str) -> _Kind:
-    one = f"a piece of {kind}" if kind in ("clothing", "furniture") else article(kind)
+    one = one_of(kind)
     return _Kind(
         f"find_{kind}",
         _find(kind),

@@ -15,6 +15,7 @@ from lmprog.lm.tiny.curriculum.lexicon import (
     article,
     listed,
     name,
+    one_of,
     part,
     person,
     words,
@@ -175,7 +176,7 @@ def _member(rng: Random, held: bool) -> Source:
         rng.shuffle(items)
         return gap.join(items)
 
-    return Source("member", "list", asked, draw, {kind: f"a list with {article(kind)}" for kind in asked})
+    return Source("member", "list", asked, draw, {kind: f"a list with {one_of(kind)}" for kind in asked})
 
 
 def _items(rng: Random, held: bool) -> Source:
@@ -517,7 +518,7 @@ _FORMS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "habitat": {"{}": ("one with {} as the home", "a description of life in the {}", "something of the {}")},
 }  # fmt: skip
 """By kind of input: how a class is said, and what may be said instead in a trained wording. {} is what changes with
-the class, {a} the same after its article. Kinds that are held out have none."""
+the class, {a} the same as one thing: after its article, or a piece of it. Kinds that are held out have none."""
 _WORDINGS_EACH = 5
 """A map is made for one example, which needs no more."""
 _SHORT = """A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 one two three four five six foo bar
@@ -593,7 +594,7 @@ def _rephrased(rng: Random, kind: str, phrases: Sequence[str]) -> Sequence[str]:
                 filled = match.groups()[0] if match.groups() else ""
                 forms = (own, *others)
                 chosen = forms[int(form * len(forms))]
-                said = chosen.replace("{a}", article(filled) if filled else "").replace("{}", filled)
+                said = chosen.replace("{a}", one_of(filled) if filled else "").replace("{}", filled)
                 break
         found.append(said)
     return found

@@ -163,10 +163,10 @@ def another_value(rng: Random, entity: Entity, relation: str, held: bool = False
             return value
 
 
-def wording(rng: Random, wordings: Sequence[str], held: bool, further: Sequence[str] = ()) -> str:
-    """Draw a wording: of the last fifth, which training never shows, or of the others and of those further ones."""
+def wording(rng: Random, wordings: Sequence[str], held: bool, more: Sequence[str] = ()) -> str:
+    """Draw a wording: of the last fifth, which training never shows, or of the others and of `more`."""
     cut = len(wordings) - max(1, len(wordings) // HELD_PART)
-    return rng.choice(wordings[cut:] if held else (*wordings[:cut], *further))
+    return rng.choice(wordings[cut:] if held else (*wordings[:cut], *more))
 
 
 def _told(rng: Random, kind: Kind, relation: str, held: bool) -> str:
