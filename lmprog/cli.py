@@ -394,8 +394,12 @@ def tasks(
 
 
 def _tell_task(name: str, *, as_json: bool) -> None:
-    task = find_task(name)
-    options = options_of(task.name)
+    alone, colon, _ = name.partition(":")
+    if colon:
+        raise InputError(
+            f"{name!r} names options: write the task alone, `lmprog tasks {alone}`, which tells all it has."
+        )
+    task, options = find_task(name), options_of(name)
     if as_json:
         print_json({**_task_data(task), "options": [asdict(option) for option in options]}, sys.stdout, indent=2)
         return

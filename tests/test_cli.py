@@ -490,6 +490,9 @@ def test_a_task_is_told_with_the_values_and_defaults_of_its_options(capsys: pyte
     told = json.loads(capsys.readouterr().out)
     assert {"name": "val", "values": "whole number", "default": "32"} in told["options"]
 
+    assert main(["tasks", "hotpotqa:k=5"]) == 2
+    assert "write the task alone, `lmprog tasks hotpotqa`" in capsys.readouterr().err
+
     assert main(["tasks", "nothing"]) == 2
     assert "there is no 'nothing' among the programs" in capsys.readouterr().err
 

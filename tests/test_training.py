@@ -358,7 +358,16 @@ def _runtime_logits(model: Model, tokens: Sequence[int]) -> npt.NDArray[np.float
 
 
 @pytest.mark.parametrize(
-    "wrong", [("--repeats", "-1"), ("--tokens", "0"), ("--minutes", "nan"), ("--rate", "0"), ("--log-every", "-5")]
+    "wrong",
+    [
+        ("--repeats", "-1"),
+        ("--tokens", "0"),
+        ("--minutes", "nan"),
+        ("--rate", "0"),
+        ("--log-every", "-5"),
+        ("--workers", "-3"),
+        ("--length", "long"),
+    ],
 )
 def test_a_number_that_makes_no_sense_is_refused(
     wrong: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -368,5 +377,5 @@ def test_a_number_that_makes_no_sense_is_refused(
     with pytest.raises(SystemExit):
         command.main()
 
-    assert f"argument {wrong[0]}: {wrong[1]} is not a number " in capsys.readouterr().err
+    assert f"argument {wrong[0]}: {wrong[1]} is no " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -3,14 +3,19 @@
 import math
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from os import cpu_count
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 from lmprog.lm.tiny.curriculum import Example, example, label_map, named_tasks, rule, table, training_example
 from lmprog.lm.tiny.model import WEIGHTS_FILE, Shape
+
+N = TypeVar("N", int, float)
 
 DESCRIPTION = """
 Train the weights of the embedded LM on its generated curriculum, with PyTorch, on CUDA where there is one. From
@@ -129,7 +134,9 @@ def _parser() -> ArgumentParser:
         metavar="X",
         help="weight of given tokens that repeat (0.1; 0: none)",
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that draw examples (0; CUDA: up to 12)")
+    parser.add_argument(
+        "--workers", type=_count_or_0, metavar="N", help="processes that draw examples (0; CUDA: up to 12)"
+    )
     parser.add_argument("--no-compile", action="store_true", help="do without torch.compile: slower, but at once")
     parser.add_argument("--log-every", type=_count, default=50, metavar="N", help="steps between two log lines (50)")
     parser.add_argument(
@@ -139,24 +146,26 @@ def _parser() -> ArgumentParser:
 
 
 def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise ArgumentTypeError(f"{text} is not a number above 0")
-    return number
+    return _number(text, float, lambda number: 0 < number < math.inf, "number above 0")
 
 
 def _not_negative(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < math.inf:
-        raise ArgumentTypeError(f"{text} is not a number from 0 up")
-    return number
+    return _number(text, float, lambda number: 0 <= number < math.inf, "number from 0 up")
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ArgumentTypeError(f"{text} is not a number from 1 up")
-    return number
+    return _number(text, int, lambda number: number >= 1, "whole number from 1 up")
+
+
+def _count_or_0(text: str) -> int:
+    return _number(text, int, lambda number: number >= 0, "whole number from 0 up")
+
+
+def _number(text: str, kind: Callable[[str], N], fits: Callable[[N], bool], what: str) -> N:
+    with suppress(ValueError):
+        if fits(number := kind(text)):
+            return number
+    raise ArgumentTypeError(f"{text} is no {what}")
 
 
 if __name__ == "__main__":
