@@ -72,6 +72,15 @@ MAPPED: Mapping[str, tuple[str, bool]] = {
 }
 
 
+SHOWN: Mapping[str, tuple[bool, bool]] = {
+    "texts and wordings of training": (False, False),
+    "texts held out": (True, False),
+    "wordings held out": (False, True),
+    "both held out": (True, True),
+}
+"""What a precise instruction without demos may be new in: the texts, the wording."""
+
+
 def cells() -> Iterator[Cell]:
     """Yield every figure, the quick groups first."""
     for unseen in (False, True):
@@ -89,6 +98,10 @@ def cells() -> Iterator[Cell]:
     for name in ("induced", "reference"):
         yield Cell("induction", "all", name, measure=partial(_induced, induced=name == "induced"))
     for name, variants in _by_name().items():
+        for condition, (texts, wording) in SHOWN.items():
+            draw = partial(_of_task, variants, settings=CONDITIONS["precise"], held=texts, held_wording=wording)
+            yield Cell("shown and held out", name, condition, draw)
+    for name, variants in _by_name().items():
         for condition, settings in CONDITIONS.items():
             yield Cell("named", name, condition, partial(_of_task, variants, settings=settings))
 
@@ -100,8 +113,16 @@ def _by_name() -> dict[str, list[Task]]:
     return found
 
 
-def _of_task(tasks: Sequence[Task], rng: Random, *, settings: Mapping[str, object]) -> Example:
-    return example(rng.choice(tasks), rng, held=True, held_wording=True, renamed=False, reasoning=False, **settings)  # type: ignore[arg-type]
+def _of_task(
+    tasks: Sequence[Task],
+    rng: Random,
+    *,
+    settings: Mapping[str, object],
+    held: bool = True,
+    held_wording: bool = True,
+) -> Example:
+    task = rng.choice(tasks)
+    return example(task, rng, held=held, held_wording=held_wording, renamed=False, reasoning=False, **settings)  # type: ignore[arg-type]
 
 
 def _made(maker: Callable[[Random, bool], Task], rng: Random, *, settings: Mapping[str, object]) -> Example:
