@@ -32,6 +32,7 @@ from lmprog.lm.tiny.curriculum import (
     propose,
     rule,
     segments,
+    spoken,
     table,
     training_example,
 )  # fmt: skip
@@ -208,6 +209,38 @@ def test_a_labels_first_showing_hardly_weighs_where_the_instruction_does_not_tel
     shown = [next(iter(turn.outputs.values())) for turn in vague.turns]
     assert list(vague.weights) == [1.3 if label in shown[:i] else 0.08 for i, label in enumerate(shown)]
     assert set(precise.weights) == {1.3}
+
+
+def test_a_task_told_in_a_chat_says_all_of_its_instruction_and_of_its_input_in_one_message() -> None:
+    told, rng = set[str](), Random(0)
+    for _ in range(200):
+        asked = example(task_named("plural"), rng, style="precise", demos=0, renamed=False)
+        (turn,) = asked.turns
+        (noun,) = turn.inputs.values()
+
+        found = spoken(asked, rng)
+
+        assert (found.instruction, found.weights) == ("", asked.weights)
+        assert found.turns[0].outputs == {"answer": turn.outputs["answer"]}
+        (said,) = found.turns[0].inputs.values()
+        assert noun in said
+        meant = {"", "the word", "this word", "the noun", "this noun", "the given noun", "the given word"}
+        whole = {
+            re.sub(r"\W", "", asked.instruction.replace(name, "", 1)) for name in meant if name in asked.instruction
+        }
+        assert re.sub(r"\W", "", said.replace(noun, "", 1)) in whole
+        told.add(said.replace(noun, "dog"))
+    assert {"What is the plural of dog?", "What is the plural of dog ?"} <= told
+
+
+def test_training_holds_chats_of_one_message_and_their_inputs_are_short() -> None:
+    chats = [found for found in trained() if found.style == "precise" and not found.instruction]
+
+    assert 0.01 < len(chats) / MANY < 0.06
+    for found in chats:
+        (turn,) = found.turns
+        assert set(turn.inputs) == {"text"} and set(turn.outputs) == {"answer"}
+        assert len(turn.inputs["text"]) < 600
 
 
 def test_an_example_reads_back_as_what_it_is_made_of() -> None:

@@ -12,6 +12,7 @@ from lmprog.lm.tiny.curriculum.sampler import (
     example,
     meta_tasks,
     named_tasks,
+    spoken,
     training_example,
     vague,
 )
@@ -20,5 +21,5 @@ from lmprog.lm.tiny.curriculum.tables import table
 __all__ = [
     "END", "HELD_KINDS", "HELD_VAGUE", "MIX", "OUTSIDE", "VAGUE", "Example", "Style", "Task", "Turn", "critique",
     "describe", "example", "induce", "judge", "label_map", "meta_tasks", "named_tasks", "paraphrase", "propose",
-    "rule", "segments", "table", "training_example", "vague",
+    "rule", "segments", "spoken", "table", "training_example", "vague",
 ]  # fmt: skip

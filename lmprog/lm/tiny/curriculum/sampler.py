@@ -1,5 +1,6 @@
 """How a task becomes an example, and which tasks training draws: an instruction or none, demos, names, weights."""
 
+import re
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -14,6 +15,7 @@ from lmprog.lm.tiny.curriculum.maps import label_map
 from lmprog.lm.tiny.curriculum.meta import naming
 from lmprog.lm.tiny.curriculum.rules import rule
 from lmprog.lm.tiny.curriculum.tables import table
+from lmprog.lm.tiny.template import PLAIN_INPUT, PLAIN_OUTPUT
 
 VAGUE: Sequence[str] = (
     "Given the fields {ticked_inputs}, produce the fields {ticked_outputs}.",
@@ -153,7 +155,32 @@ def meta_tasks() -> Sequence[Task]:
 
 def training_example(rng: Random) -> Example:
     """Return an example as training sees it: nothing held, and the task drawn by MIX."""
-    return example(_DRAWS[rng.choices(_GROUPS, cum_weights=_GROUP_STEPS)[0]](rng), rng)
+    made = example(_DRAWS[rng.choices(_GROUPS, cum_weights=_GROUP_STEPS)[0]](rng), rng)
+    return spoken(made, rng) if rng.random() < _SPOKEN and _can_be_spoken(made) else made
+
+
+def spoken(asked: Example, rng: Random) -> Example:
+    """Return a question without demos as a chat would hold it: what to do and its input in one message, no fields."""
+    (turn,) = asked.turns
+    told, values = asked.instruction, list(turn.inputs.values())
+    value = values[0] if len(values) == 1 else " ".join(f"{name} : {value}" for name, value in turn.inputs.items())
+    where = _MEANT.search(told) if len(values) == 1 and len(value) <= _SHORT else None
+    if where and rng.random() < 0.5:
+        said = told[: where.start()] + value + told[where.end() :]
+    else:
+        said = rng.choice(("{told} {value}", "{told} {value}", "{value} {told}", "{told} : {value}")).format(
+            told=told, value=value
+        )
+    if said[-1] in "?." and said[-2] != " " and rng.random() < 0.5:
+        said = f"{said[:-1]} {said[-1]}"
+    (answer,) = turn.outputs.values()
+    return replace(asked, instruction="", turns=[Turn({PLAIN_INPUT: said}, {PLAIN_OUTPUT: answer})])
+
+
+def _can_be_spoken(asked: Example) -> bool:
+    (*demos, turn) = asked.turns
+    short = sum(map(len, turn.inputs.values())) <= _SPOKEN_AT_MOST
+    return not demos and asked.style == "precise" and asked.family != meta.FAMILY and short and len(turn.outputs) == 1
 
 
 MIX: Mapping[str, float] = {"named": 0.65, "maps": 0.16, "rules": 0.05, "tables": 0.04, "meta": 0.08, "tools": 0.02}
@@ -162,6 +189,11 @@ MIX: Mapping[str, float] = {"named": 0.65, "maps": 0.16, "rules": 0.05, "tables"
 FAMILIES: Mapping[str, float] = {"ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "hop": 1.5, "qa": 1.5}
 """How much more often than by their own weights the tasks of a family are drawn: these families have many tasks."""
 
+_SPOKEN, _SPOKEN_AT_MOST, _SHORT = 0.25, 200, 24
+"""How often a task without demos is told as in a chat, how many characters its inputs may then have, and how many to
+stand within its sentence."""
+_MEANT = re.compile(r"\b(the|this|that) (given )?(word|noun|verb|adjective|number|name|text|input)\b")
+"""What a wording calls its only input."""
 _STYLES: tuple[Style, ...] = ("precise", "vague", "none")
 _GROUPS = tuple(MIX)
 _GROUP_STEPS = list(accumulate(MIX.values()))
