@@ -158,6 +158,7 @@ def test_given_tokens_weigh_where_they_come_as_they_did_before_in_the_same_examp
         np.array([weight for _, weight in flat], np.float32),
         np.array([len(example) for example in examples], np.int32),
         ["any"] * len(examples),
+        ["any task"] * len(examples),
     )
 
     found = with_repeats(encoded, 0.125).tolist()
@@ -204,6 +205,7 @@ def test_training_lowers_the_loss_and_teaches_to_copy(trained: Path) -> None:
 
     assert found[-1] < 0.2 * found[0]
     assert log(trained)[-1]["right_by_family"] == {"copies": 1.0}
+    assert log(trained)[-1]["right_by_task"] == {"copy": 1.0}
     given = [line["families"][run.GIVEN] for line in log(trained) if "loss" in line]
     assert given[-1] < 0.5 * given[0]
 

@@ -49,6 +49,8 @@ class Batch:
     """Whether the token is one of what is given, for each place: see `with_repeats`."""
     families: Sequence[str]
     """The family of each row."""
+    tasks: Sequence[str]
+    """The task of each row."""
     useful: int
     """Tokens that are no padding."""
     drawn: int
@@ -144,19 +146,24 @@ def batches(
         weights = with_repeats(encoded, repeats) if repeats else encoded.weights
         given = (encoded.weights == 0) & (weights > 0)
         ends = np.cumsum(encoded.lengths)
-        for family, start, end in zip(encoded.families, (ends - encoded.lengths).tolist(), ends.tolist(), strict=True):
+        for place, (start, end) in enumerate(zip((ends - encoded.lengths).tolist(), ends.tolist(), strict=True)):
             drawn += 1
             if end - start - 1 > longest or not encoded.weights[start:end].any():
                 continue
-            place = bisect_left(buckets, end - start - 1)
+            bucket = bisect_left(buckets, end - start - 1)
             some = slice(start, end)
-            row = _Row(
-                encoded.tokens[some].copy(), weights[some].copy(), given[some].copy(), family
-            )  # a view keeps all
-            waiting[place].append(row)
-            if len(waiting[place]) >= max(1, batch_tokens // buckets[place]):
-                yield _batch(waiting[place], buckets[place], drawn)
-                waiting[place] = []
+            waiting[bucket].append(
+                _Row(
+                    encoded.tokens[some].copy(),  # a view keeps all
+                    weights[some].copy(),
+                    given[some].copy(),
+                    encoded.families[place],
+                    encoded.tasks[place],
+                )
+            )
+            if len(waiting[bucket]) >= max(1, batch_tokens // buckets[bucket]):
+                yield _batch(waiting[bucket], buckets[bucket], drawn)
+                waiting[bucket] = []
 
 
 def padded(encoded: Encoded, batch_tokens: int) -> Iterator[Batch]:
@@ -166,7 +173,8 @@ def padded(encoded: Encoded, batch_tokens: int) -> Iterator[Batch]:
     for place in sorted(range(len(encoded.lengths)), key=encoded.lengths.tolist().__getitem__):
         some = slice(ends[place] - encoded.lengths[place], ends[place])
         weights = encoded.weights[some]
-        row = _Row(encoded.tokens[some], weights, np.zeros(len(weights), np.bool_), encoded.families[place])
+        given = np.zeros(len(weights), np.bool_)
+        row = _Row(encoded.tokens[some], weights, given, encoded.families[place], encoded.tasks[place])
         if rows and (len(rows) + 1) * (len(row.tokens) - 1) > batch_tokens:
             yield _batch(rows, len(rows[-1].tokens) - 1, 0)
             rows = []
@@ -181,6 +189,7 @@ class _Row:
     weights: npt.NDArray[np.float32]
     given: npt.NDArray[np.bool_]
     family: str
+    task: str
 
 
 def _batch(rows: Sequence[_Row], width: int, drawn: int) -> Batch:
@@ -203,6 +212,7 @@ def _batch(rows: Sequence[_Row], width: int, drawn: int) -> Batch:
         rows=places // width,
         given=given.ravel()[places],
         families=[row.family for row in rows],
+        tasks=[row.task for row in rows],
         useful=sum(len(row.tokens) - 1 for row in rows),
         drawn=drawn,
     )

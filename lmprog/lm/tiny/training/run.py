@@ -215,28 +215,34 @@ class _Run:
 
     @torch.no_grad()
     def _check(self) -> None:
-        """Log which part of the checked examples would be answered right, greedily, by family.
+        """Log which part of the checked examples would be answered right, greedily, by family and by task.
 
         An answer is right if each of its tokens is the likeliest after those before.
         """
         if not self._checks:
             return
-        right: defaultdict[str, list[bool]] = defaultdict(list)
+        by_family, by_task = defaultdict[str, list[bool]](list), defaultdict[str, list[bool]](list)
         for batch in self._checks:
             logits = self._network(_on(self._device, batch.tokens), _on(self._device, batch.places))
             wrong = set(batch.rows[logits.argmax(-1).cpu().numpy() != batch.targets].tolist())
-            for row, family in enumerate(batch.families):
-                right[family].append(row not in wrong)
-        shares = {family: round(sum(some) / len(some), 3) for family, some in sorted(right.items())}
+            for row, (family, task) in enumerate(zip(batch.families, batch.tasks, strict=True)):
+                by_family[family].append(row not in wrong)
+                by_task[task].append(row not in wrong)
+        shares = _means(by_family)
         mean = round(sum(shares.values()) / len(shares), 3)
         done: dict[str, object] = {"step": self.progress.steps, "tokens": self.progress.tokens}
-        self._log(done | {"right": mean, "right_by_family": shares})
+        self._log(done | {"right": mean, "right_by_family": shares}, {"right_by_task": _means(by_task)})
         self._checked = time.monotonic()
 
-    def _log(self, record: Mapping[str, object]) -> None:
+    def _log(self, record: Mapping[str, object], unsaid: Mapping[str, object] | None = None) -> None:
+        """Write a line to the log and say it, but for what is too long to be said."""
         with (self._folder / LOG_FILE).open("a") as log:
-            log.write(json.dumps(record) + "\n")
+            log.write(json.dumps({**record, **(unsaid or {})}) + "\n")
         print("  ".join(f"{key} {value}" for key, value in record.items()), file=sys.stderr, flush=True)
+
+
+def _means(right: Mapping[str, Sequence[bool]]) -> dict[str, float]:
+    return {name: round(sum(some) / len(some), 3) for name, some in sorted(right.items())}
 
 
 class _Tally:

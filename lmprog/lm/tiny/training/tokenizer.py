@@ -28,6 +28,8 @@ class Encoded:
     """Tokens of each example."""
     families: Sequence[str]
     """The family of each example."""
+    tasks: Sequence[str]
+    """The task of each example."""
 
 
 class Encoder:
@@ -53,6 +55,7 @@ class Encoder:
             weights=np.repeat(np.array([weight for _, weight in flat], np.float32), counts),
             lengths=np.add.reduceat(counts, starts).astype(np.int32),
             families=[example.family for example in examples],
+            tasks=[example.task for example in examples],
         )
 
 
