@@ -36,6 +36,7 @@ from lmprog.lm.tiny.curriculum import (
     table,
     training_example,
 )  # fmt: skip
+from lmprog.lm.tiny.curriculum.further import alike, composed
 from lmprog.lm.tiny.curriculum.lexicon import held as is_held
 from lmprog.lm.tiny.curriculum.maps import HELD_WORDINGS, TRAINED_KINDS, WORDINGS
 from lmprog.lm.tiny.template import heading, outputs_in
@@ -83,16 +84,6 @@ def test_no_trained_example_carries_a_held_wording() -> None:
         assert not {value for turn in found.turns for value in (*turn.inputs.values(), *turn.outputs.values())} & never
 
 
-def words_of(text: str) -> set[str]:
-    return set(re.sub(r"[^a-z0-9 ]", "", text.lower()).split())
-
-
-def alike(one: str, other: str) -> bool:
-    """Tell whether two wordings share four of five words."""
-    first, second = words_of(one), words_of(other)
-    return len(first & second) >= 0.8 * len(first | second)
-
-
 def test_further_wordings_are_of_a_task_and_none_is_nearly_a_held_one() -> None:
     tasks = {task.name: task for task in named_tasks()}
 
@@ -103,6 +94,33 @@ def test_further_wordings_are_of_a_task_and_none_is_nearly_a_held_one() -> None:
         near = [(wording, held) for wording in task.further for held in task.held if alike(wording, held)]
         assert not near
         assert not [wording for wording in task.further if "{" in wording or not wording.isascii()], task.name
+
+
+def test_a_composed_wording_asks_for_what_the_task_gives_and_is_like_no_held_one() -> None:
+    rng = Random(0)
+    assert alike(
+        "Only the two letters at the start of the word are wanted.",
+        "Wanted : the two letters at the start of the word.",
+    )
+    for task in named_tasks():
+        found = {composed(task.name, rng, task.held) for _ in range(30)}
+        if found == {None}:
+            continue
+        wordings = {wording for wording in found if wording is not None}
+        assert len(wordings) > 20, task.name
+        assert not [wording for wording in wordings if "{" in wording or "  " in wording or not wording.isascii()]
+        assert not [wording for wording in wordings for held in task.held if alike(wording, held)]
+
+
+def test_training_draws_composed_wordings_and_a_held_wording_stays_one() -> None:
+    task, rng = task_named("sort"), Random(1)
+    written = {*task.precise, *task.further}
+
+    trained = [example(task, rng, style="precise", demos=0).instruction for _ in range(400)]
+    held = {example(task, rng, style="precise", demos=0, held_wording=True).instruction for _ in range(100)}
+
+    assert 0.4 < sum(wording not in written for wording in trained) / len(trained) < 0.6
+    assert held == set(task.held)
 
 
 def test_no_trained_label_map_is_worded_as_a_held_one() -> None:
@@ -224,7 +242,7 @@ def test_a_task_told_in_a_chat_says_all_of_its_instruction_and_of_its_input_in_o
         assert found.turns[0].outputs == {"answer": turn.outputs["answer"]}
         (said,) = found.turns[0].inputs.values()
         assert noun in said
-        meant = {"", "the word", "this word", "the noun", "this noun", "the given noun", "the given word"}
+        meant = {"", "the word", "this word", "the noun", "this noun", "the given noun", "the given word", "the input"}
         whole = {
             re.sub(r"\W", "", asked.instruction.replace(name, "", 1)) for name in meant if name in asked.instruction
         }

@@ -13,6 +13,7 @@ import pytest
 
 from lmprog.lm.tiny.curriculum import further, labels, questions, tools
 from lmprog.lm.tiny.curriculum.example import END, REASONING, Task, Turn
+from lmprog.lm.tiny.curriculum.further import alike
 from lmprog.lm.tiny.curriculum.questions import NOT_FOUND, draw_asked
 from lmprog.lm.tiny.curriculum.world import (
     HELD_PART,
@@ -35,12 +36,6 @@ def turns(name: str) -> Sequence[Turn]:
     """Return draws of a task, half of them of what is held out of training."""
     rng = Random(7)
     return [TASKS[name].draw(rng, bool(number % 2)) for number in range(DRAWS)]
-
-
-def alike(one: str, other: str) -> bool:
-    """Tell whether two wordings share four of five words."""
-    first, second = (set(re.findall(r"\w+", text.lower())) for text in (one, other))
-    return len(first & second) >= 0.8 * len(first | second)
 
 
 def asked(turn: Turn) -> str:

@@ -4,9 +4,11 @@ None is held out: what the embedded LM is judged by stands beside each task, and
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import cast
 
 _FOLDER = Path(__file__).parent / "wordings"
@@ -32,6 +34,32 @@ def sentences(what: str, kind: str, relation: str) -> Sequence[str]:
     """Return further sentences, questions or phrases of the world, of a relation of a kind of entity."""
     found = cast("Mapping[str, Mapping[str, Mapping[str, list[str]]]]", _read("sentences"))
     return tuple(found.get(what, {}).get(kind, {}).get(relation, ()))
+
+
+def composed(task: str, rng: Random, held: Sequence[str]) -> str | None:
+    """Return an instruction made of two parts, how it is asked and what is asked for; None where a task has none.
+
+    It is like none of the `held` ones.
+    """
+    texts = cast("Mapping[str, Mapping[str, list[str]]]", _read("phrases"))
+    asked = texts["phrases"].get(task)
+    if not asked:
+        return None
+    while True:
+        frame, what = rng.choice(cast("list[str]", texts["frames"])), rng.choice(asked)
+        found = frame.format(x=what, X=what[0].upper() + what[1:])
+        if not any(alike(found, one) for one in held):
+            return found
+
+
+def alike(one: str, other: str) -> bool:
+    """Tell whether two wordings share four of five words."""
+    first, second = _words(one), _words(other)
+    return len(first & second) >= 0.8 * len(first | second)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.sub(r"[^a-z0-9 ]", "", text.lower()).split())
 
 
 @cache

@@ -9,7 +9,7 @@ from random import Random
 
 from lmprog.lm.tiny.curriculum import labels, lists, maps, meta, numbers, questions, tools, words
 from lmprog.lm.tiny.curriculum.example import REASONING, Example, Style, Task, Turn
-from lmprog.lm.tiny.curriculum.further import instructions
+from lmprog.lm.tiny.curriculum.further import composed, instructions
 from lmprog.lm.tiny.curriculum.lexicon import words as known_words
 from lmprog.lm.tiny.curriculum.maps import label_map
 from lmprog.lm.tiny.curriculum.meta import naming
@@ -189,6 +189,8 @@ MIX: Mapping[str, float] = {"named": 0.65, "maps": 0.16, "rules": 0.05, "tables"
 FAMILIES: Mapping[str, float] = {"ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "hop": 1.5, "qa": 1.5}
 """How much more often than by their own weights the tasks of a family are drawn: these families have many tasks."""
 
+_COMPOSED = 0.5
+"""How often a wording is composed where it can be."""
 _SPOKEN, _SPOKEN_AT_MOST, _SHORT = 0.25, 200, 24
 """How often a task without demos is told as in a chat, how many characters its inputs may then have, and how many to
 stand within its sentence."""
@@ -318,7 +320,10 @@ def _first_names(task: Task, turns: Sequence[Turn]) -> Mapping[str, str]:
 
 def _instruction(task: Task, style: Style, turns: Sequence[Turn], rng: Random, held_wording: bool) -> str:
     if style == "precise":
-        return rng.choice(task.held if held_wording else (*task.precise, *task.further))
+        if held_wording:
+            return rng.choice(task.held)
+        made = composed(task.name, rng, task.held) if rng.random() < _COMPOSED else None
+        return made or rng.choice((*task.precise, *task.further))
     if style == "none":
         return ""
     return vague(rng.choice(HELD_VAGUE if held_wording else VAGUE), turns[-1])
