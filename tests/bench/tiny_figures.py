@@ -72,6 +72,13 @@ MAPPED: Mapping[str, tuple[str, bool]] = {
 }
 
 
+MAPS: Mapping[str, tuple[bool, bool]] = {
+    "maps, texts and wordings of training": (False, False),
+    "maps, trained kinds": (False, True),
+    "maps, kinds never mapped": (True, True),
+}
+"""Whether the kind of input is never mapped in training; whether texts and wordings are held out, too."""
+
 SHOWN: Mapping[str, tuple[bool, bool]] = {
     "texts and wordings of training": (False, False),
     "texts held out": (True, False),
@@ -83,10 +90,10 @@ SHOWN: Mapping[str, tuple[bool, bool]] = {
 
 def cells() -> Iterator[Cell]:
     """Yield every figure, the quick groups first."""
-    for unseen in (False, True):
-        group = "maps, kinds never mapped" if unseen else "maps, trained kinds"
+    for group, (unseen, held) in MAPS.items():
         for condition, (style, demos) in MAPPED.items():
-            yield Cell(group, "unseen labels", condition, partial(_mapped, unseen=unseen, style=style, demos=demos))
+            draw = partial(_mapped, unseen=unseen, held=held, style=style, demos=demos)
+            yield Cell(group, "unseen labels", condition, draw)
     for task in OUTSIDE:
         yield Cell("outside", task.name, "vague + 4-6", partial(_outside, task))
         yield Cell("outside", task.name, "LoRA", measure=partial(_tuned, task))
@@ -129,10 +136,10 @@ def _made(maker: Callable[[Random, bool], Task], rng: Random, *, settings: Mappi
     return example(maker(rng, True), rng, held=True, held_wording=True, renamed=False, reasoning=False, **settings)  # type: ignore[arg-type]
 
 
-def _mapped(rng: Random, *, unseen: bool, style: str, demos: bool) -> Example:
+def _mapped(rng: Random, *, unseen: bool, held: bool, style: str, demos: bool) -> Example:
     task = label_map(rng, True, unseen_kind=unseen)
     count = rng.randint(4, 6) if demos else 0
-    return example(task, rng, style=style, demos=count, held=True, held_wording=True, renamed=False, reasoning=False)  # type: ignore[arg-type]
+    return example(task, rng, style=style, demos=count, held=held, held_wording=held, renamed=False, reasoning=False)  # type: ignore[arg-type]
 
 
 def _outside(task: Task, rng: Random) -> Example:

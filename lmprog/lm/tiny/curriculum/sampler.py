@@ -183,7 +183,7 @@ def _can_be_spoken(asked: Example) -> bool:
     return not demos and asked.style == "precise" and asked.family != meta.FAMILY and short and len(turn.outputs) == 1
 
 
-MIX: Mapping[str, float] = {"named": 0.65, "maps": 0.16, "rules": 0.05, "tables": 0.04, "meta": 0.08, "tools": 0.02}
+MIX: Mapping[str, float] = {"named": 0.58, "maps": 0.24, "rules": 0.05, "tables": 0.04, "meta": 0.07, "tools": 0.02}
 """How much of training each group of tasks is, by examples. Those of rules and tools have most to write."""
 
 FAMILIES: Mapping[str, float] = {"ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "hop": 1.5, "qa": 1.5}
