@@ -96,7 +96,7 @@ def cells() -> Iterator[Cell]:
             yield Cell(group, "unseen labels", condition, draw)
     for task in OUTSIDE:
         yield Cell("outside", task.name, "vague + 4-6", partial(_outside, task))
-        yield Cell("outside", task.name, "LoRA", measure=partial(_tuned, task))
+        yield Cell("outside", task.name, "LoRA", measure=partial(_tuned, task, tuned=True))
     for name, maker in (("rules", rule), ("tables", table)):
         for condition, settings in CONDITIONS.items():
             yield Cell(name, "held out", condition, partial(_made, maker, settings=settings))
@@ -104,6 +104,10 @@ def cells() -> Iterator[Cell]:
         yield Cell("two hops", "end to end", style, measure=partial(_hops, style=style))
     for name in ("induced", "reference"):
         yield Cell("induction", "all", name, measure=partial(_induced, induced=name == "induced"))
+    for family, task in {task.family: task for task in reversed(named_tasks())}.items():
+        for condition, tuned in (("vague", False), ("LoRA", True)):
+            name = f"{family}: {task.name}"
+            yield Cell("LoRA, a task of each family", name, condition, measure=partial(_tuned, task, tuned=tuned))
     for name, variants in _by_name().items():
         for condition, (texts, wording) in SHOWN.items():
             draw = partial(_of_task, variants, settings=CONDITIONS["precise"], held=texts, held_wording=wording)
@@ -193,8 +197,8 @@ def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = No
 # Figures that take more than one reply each
 
 
-def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
-    """LoRA on 200 rows under a vague instruction, then asked the same way."""
+def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int]:
+    """LoRA on 200 rows under a vague instruction, then asked the same way about others; or the same without LoRA."""
     from lmprog.optimizers.train.examples import Example as Call  # takes no torch until it trains
     from lmprog.optimizers.train.trainer import Training, train
 
@@ -203,15 +207,20 @@ def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
 
     asked = _drawn(f"tuned/{task.name}", count, draw)
     instruction = asked[0].instruction
+    asked = [replace(row, instruction=instruction) for row in asked]
+    if not tuned:
+        return _scored(lm, asked)
+    never = [row.turns[-1].inputs for row in asked]
+    others = [row for row in _drawn("rows", 5 * TUNE_ROWS, draw) if row.turns[-1].inputs not in never]
     calls: list[Call] = []
-    for number, row in enumerate(_drawn("rows", TUNE_ROWS, draw)):
+    for number, row in enumerate(others[:TUNE_ROWS]):
         predict, params = _program(replace(row, instruction=instruction))
         (turn,) = row.turns
         shown = lp.Demo(inputs=_named(turn.inputs), outputs=_named(turn.outputs))
         calls.append(Call("predict", number, *predict.worked(params, shown)))
     problem = problem_for(lp.Predict("text -> answer"), [], [], lambda row, found: True, lm)
     trained = asyncio.run(train(problem, lm, [calls], Training(steps=TUNE_STEPS, batch=32, held=0.0), seed=1))
-    return _scored(lm, [replace(row, instruction=instruction) for row in asked], trained.weights)
+    return _scored(lm, asked, trained.weights)
 
 
 def _hops(lm: Tiny, count: int, *, style: str) -> tuple[float, int]:
