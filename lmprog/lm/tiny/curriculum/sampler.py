@@ -186,8 +186,10 @@ def _can_be_spoken(asked: Example) -> bool:
 MIX: Mapping[str, float] = {"named": 0.58, "maps": 0.24, "rules": 0.05, "tables": 0.04, "meta": 0.07, "tools": 0.02}
 """How much of training each group of tasks is, by examples. Those of rules and tools have most to write."""
 
-FAMILIES: Mapping[str, float] = {"ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "hop": 1.5, "qa": 1.5}
-"""How much more often than by their own weights the tasks of a family are drawn: these families have many tasks."""
+FAMILIES: Mapping[str, float] = {
+    "ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "word": 2.0, "number": 2.0, "hop": 1.9, "qa": 1.8, "list": 1.5,
+}  # fmt: skip
+"""How much more often than by their own weights the tasks of a family are drawn: it has many of them, or hard ones."""
 
 _COMPOSED = 0.5
 """How often a wording is composed where it can be."""
