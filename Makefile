@@ -5,7 +5,7 @@ LMPROG_DATA ?= ../shared/data
 export LMPROG_DATA
 BIN = $(VENV)/bin
 
-.PHONY: setup dev demo bench bench-search bench-head-to-head bench-retrieval train-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights prove-agent test lint clean
+.PHONY: setup dev demo bench bench-search bench-head-to-head bench-retrieval train-tiny train-tiny-anew bench-tiny tiny-figures prove-demo prove-kill prove-certificate prove-plan prove-weights prove-agent test lint clean
 
 setup: $(VENV)/.ready
 
@@ -77,6 +77,14 @@ TRAINED ?= runs/tiny
 train-tiny: dev
 	$(BIN)/python -m lmprog.lm.tiny.training --out $(TRAINED) --minutes $(MINUTES) \
 		--from $$(test -e $(TRAINED)/model.safetensors && echo $(TRAINED) || echo lmprog/lm/tiny/weights)
+
+# the same from nothing: a tokenizer, random weights, then the curriculum
+train-tiny-anew: dev
+	$(BIN)/python -m lmprog.lm.tiny.training --out $(TRAINED) --minutes $(MINUTES)
+
+# prompts a second of the embedded LM, at once and one by one
+bench-tiny: dev
+	$(BIN)/python tests/bench/bench_tiny.py
 
 # what the embedded LM can do, as the tables of its data sheet; cell by cell, so that it may be stopped and goes on
 tiny-figures: dev

@@ -381,3 +381,36 @@ def test_a_number_that_makes_no_sense_is_refused(
 
     assert f"argument {wrong[0]}: {wrong[1]} is no " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_trains_from_nothing_and_goes_on_from_what_it_came_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_command(*words: str) -> int:
+        usual = (
+            "--out",
+            str(tmp_path),
+            "--tokens",
+            "3000",
+            "--batch-tokens",
+            "1024",
+            "--no-compile",
+            "--length",
+            "512",
+        )
+        monkeypatch.setattr(sys, "argv", ["training", *usual, *words])
+        return command.main()
+
+    sizes = ("--width", "32", "--layers", "1", "--heads", "2", "--inner", "32", "--vocabulary", "400")
+    assert run_command(*sizes) == 0
+    begun = read_state(tmp_path)
+
+    assert begun.tokens >= 3000 and Model(tmp_path).shape == read_sizes(tmp_path)
+    assert {"plural", "hop_query"} <= set(log(tmp_path)[-1]["right_by_task"])
+
+    assert run_command() == 2  # weights are never written over
+    assert f"go on with --from {tmp_path}" in capsys.readouterr().err
+
+    assert run_command("--from", str(tmp_path)) == 0
+    after = read_state(tmp_path)
+    assert after.examples > begun.examples and after.tokens >= begun.tokens + 3000

@@ -24,12 +24,14 @@ from lmprog.lm.tiny.curriculum import (
     OUTSIDE,
     Example,
     Task,
+    Turn,
     example,
     induce,
     label_map,
     named_tasks,
     rule,
     table,
+    vague,
 )
 from lmprog.params import Weights
 from lmprog.programs.multihop import MultiHopQA, make_retriever, make_splits
@@ -38,7 +40,8 @@ from lmprog.testing import problem_for
 OUT = Path(__file__).parents[2] / "bench-out" / "tiny-figures.jsonl"
 TUNE_ROWS, TUNE_STEPS = 200, 150
 """Rows of a task that an adapter is trained on, under a vague instruction, and for how long: about a minute on two cores."""
-VAGUE_HOPS = HELD_VAGUE[0]
+STAGES: Mapping[str, tuple[str, str]] = {"write_query": ("hop_query", "query"), "answer": ("hop_answer", "answer")}
+"""Of the multi-hop program's predictors: the task whose held-out wordings are used, and what is written."""
 
 Draw = Callable[[Random], Example]
 
@@ -198,12 +201,12 @@ def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = No
 
 
 def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int]:
-    """LoRA on 200 rows under a vague instruction, then asked the same way about others; or the same without LoRA."""
+    """LoRA on 200 rows under a vague instruction, then asked the same way about held-out ones; or the same without LoRA."""
     from lmprog.optimizers.train.examples import Example as Call  # takes no torch until it trains
     from lmprog.optimizers.train.trainer import Training, train
 
-    def draw(rng: Random) -> Example:
-        return example(task, rng, style="vague", demos=0, held=True, renamed=False, held_wording=True)
+    def draw(rng: Random, held: bool = True) -> Example:
+        return example(task, rng, style="vague", demos=0, held=held, renamed=False, held_wording=True, reasoning=False)
 
     asked = _drawn(f"tuned/{task.name}", count, draw)
     instruction = asked[0].instruction
@@ -211,7 +214,8 @@ def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int
     if not tuned:
         return _scored(lm, asked)
     never = [row.turns[-1].inputs for row in asked]
-    others = [row for row in _drawn("rows", 5 * TUNE_ROWS, draw) if row.turns[-1].inputs not in never]
+    drawn = _drawn("rows", 5 * TUNE_ROWS, partial(draw, held=False))
+    others = [row for row in drawn if row.turns[-1].inputs not in never]
     calls: list[Call] = []
     for number, row in enumerate(others[:TUNE_ROWS]):
         predict, params = _program(replace(row, instruction=instruction))
@@ -224,20 +228,29 @@ def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int
 
 
 def _hops(lm: Tiny, count: int, *, style: str) -> tuple[float, int]:
-    """The multi-hop program on its own encyclopedia: search, read, search again, answer."""
-    program = MultiHopQA(make_retriever(0))
-    wanted = {
-        "precise": {"write_query": "State the next search term , which is the entity still to be found .",
-                    "answer": "Respond with nothing but the fact asked for , in as few words as it takes ."},
-        "vague": dict.fromkeys(("write_query", "answer"), VAGUE_HOPS),
-    }[style]  # fmt: skip
-    for path, instruction in wanted.items():
-        predictor: lp.Predict[..., lp.Signature] = getattr(program, path)
-        setattr(program, path, predictor.with_params(predictor.initial.replace(instruction=instruction)))
+    """The multi-hop program on its own encyclopedia: search, read, search again, answer; a third by each wording."""
     rows = make_splits(0).holdout[:count]
     with lp.using(lm=lm):
-        result = lp.evaluate(program, rows, lp.metrics.exact_match("answer"))
-    return sum(result.scores), len(rows)
+        scores = [
+            score
+            for number in range(len(HELD_VAGUE))
+            for score in lp.evaluate(
+                _hopping(style, number), rows[number :: len(HELD_VAGUE)], lp.metrics.exact_match("answer")
+            ).scores
+        ]
+    return sum(scores), len(rows)
+
+
+def _hopping(style: str, number: int) -> MultiHopQA:
+    """Return the program with the held-out wordings of this number."""
+    held = {task.name: task.held for task in named_tasks()}
+    program = MultiHopQA(make_retriever(0))
+    for path, (task, output) in STAGES.items():
+        turn = Turn({"passages": "", "question": ""}, {output: ""})
+        instruction = held[task][number] if style == "precise" else vague(HELD_VAGUE[number], turn)
+        predictor: lp.Predict[..., lp.Signature] = getattr(program, path)
+        setattr(program, path, predictor.with_params(predictor.initial.replace(instruction=instruction)))
+    return program
 
 
 def _induced(lm: Tiny, count: int, *, induced: bool) -> tuple[float, int]:

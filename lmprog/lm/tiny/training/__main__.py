@@ -2,7 +2,7 @@
 
 import math
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -21,6 +21,12 @@ DESCRIPTION = """
 Train the weights of the embedded LM on its generated curriculum, with PyTorch, on CUDA where there is one. From
 nothing it learns a tokenizer first; with --from it goes on from weights, on other examples than the runs before.
 DIR always holds loadable weights, log.jsonl and training.json; kill the command, and minutes are lost at most.
+With --from the learning rate rises anew and falls to 0 again at the end, so that training may be spread over several runs.
+"""
+EXAMPLES = """
+from nothing:              python -m lmprog.lm.tiny.training --out DIR --minutes 600
+on from what it came to:   python -m lmprog.lm.tiny.training --out DIR --from DIR --minutes 60
+on from the shipped ones:  python -m lmprog.lm.tiny.training --out DIR --from lmprog/lm/tiny/weights --minutes 60
 """
 CHECKS_OF_A_TASK, CHECKS_OF_A_KIND = 4, 40
 """So many questions of each named task are checked, and so many new label maps, rules and tables."""
@@ -34,7 +40,7 @@ def main() -> int:
     """Train as the command line says."""
     arguments = _parser().parse_args()
     if find_spec("torch") is None:
-        print("Training needs PyTorch: pip install torch", file=sys.stderr)
+        print("Training needs PyTorch: pip install 'lmprog[finetune]'", file=sys.stderr)
         return 1
     return _train(arguments)
 
@@ -108,7 +114,12 @@ def _workers(cuda: bool) -> int:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser("python -m lmprog.lm.tiny.training", description=DESCRIPTION)
+    parser = ArgumentParser(
+        "python -m lmprog.lm.tiny.training",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=_positive, default=60.0, help="train for so long (60)")

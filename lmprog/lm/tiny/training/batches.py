@@ -166,11 +166,13 @@ def batches(
                 waiting[bucket] = []
 
 
-def padded(encoded: Encoded, batch_tokens: int) -> Iterator[Batch]:
-    """Return all examples in batches, the shortest first."""
+def padded(encoded: Encoded, longest: int, batch_tokens: int) -> Iterator[Batch]:
+    """Return all examples of up to `longest` tokens in batches, the shortest first."""
     ends = np.cumsum(encoded.lengths)
     rows: list[_Row] = []
     for place in sorted(range(len(encoded.lengths)), key=encoded.lengths.tolist().__getitem__):
+        if encoded.lengths[place] - 1 > longest:
+            break
         some = slice(ends[place] - encoded.lengths[place], ends[place])
         weights = encoded.weights[some]
         given = np.zeros(len(weights), np.bool_)

@@ -155,7 +155,7 @@ class _Run:
         self._rate = 0.0
         self._tally = _Tally(device, self.progress.tokens)
         self._saved = self._checked = self._started
-        self._checks = list(padded(Encoder(folder).encode(checks), plan.batch_tokens)) if checks else []
+        self._checks = list(padded(Encoder(folder).encode(checks), plan.length, plan.batch_tokens)) if checks else []
 
     def done(self) -> float:
         """Return which part of the budget is spent, 1 or more at the end."""
