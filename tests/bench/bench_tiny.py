@@ -1,4 +1,6 @@
-"""Prompts a second of the embedded LM, all asked at once and one after another: `python tests/bench/bench_tiny.py [threads]`.
+"""Prompts a second of the embedded LM, all asked at once and one after another: `make bench-tiny`.
+
+`python tests/bench/bench_tiny.py [threads]` sets how many threads it works in.
 
 The target on two cores: 80 prompts a second of 400 tokens of which the first 300 are shared, with 8 tokens written; 40 of
 them one after another.
@@ -14,7 +16,8 @@ from typing import Any
 
 import lmprog as lp
 from lmprog.formats import prepare
-from lmprog.lm.tiny.client import Tiny
+from lmprog.lm.tiny.client import WEIGHTS, Tiny, Tokens
+from lmprog.lm.tiny.template import prompt_of
 from lmprog.signature import fields_of, with_reasoning
 
 PROMPTS = 256
@@ -97,6 +100,7 @@ def main() -> None:
     threads = int(sys.argv[1]) if len(sys.argv) > 1 else None
     lm = Tiny() if threads is None else Tiny(threads=threads)
     asyncio.run(lm(requests(Answer, 0)[0]))  # loads the weights
+    tokens = Tokens(WEIGHTS, end=1)
     cases = {
         "query, no passages": requests(WriteQuery, 0, {"passages": []}),
         "query, 3 demos": requests(WriteQuery, 3),
@@ -114,7 +118,10 @@ def main() -> None:
             read = sum(reply.prompt_tokens for reply in replies) / len(replies)
             written = sum(reply.completion_tokens for reply in replies) / len(replies)
             speeds = f"{len(some) / seconds:7.0f} prompts/s{len(some) / cpu_seconds:7.0f} a CPU second"
-            print(f"{case:32}{way:12}{speeds}  ({read:.0f} tokens read, {written:.0f} written)")
+            shared, _ = tokens.split(prompt_of(some[0]))
+            print(
+                f"{case:32}{way:12}{speeds}  ({read:.0f} tokens, {len(shared)} of them shared, {written:.0f} written)"
+            )
 
 
 if __name__ == "__main__":
