@@ -116,6 +116,25 @@ def test_replies_read_back(outputs: dict[str, str]) -> None:
         assert layout.fields_in(layout.write_reply(texts)) == outputs
 
 
+@pytest.mark.parametrize("passages", [PASSAGES, []], ids=["passages", "none yet"])
+@pytest.mark.parametrize("adapter", ["ChatAdapter", "JSONAdapter"])
+def test_the_embedded_lm_sees_the_same_of_a_dspy_program_as_of_ours(adapter: str, passages: list[str]) -> None:
+    dspy: Any = pytest.importorskip("dspy")
+    signature = dspy.Signature("passages: list[str], question -> answer", fields_of(Answer).instruction)
+    demo = {"passages": ["Ada was born in Oslo ."], "question": "Where was Ada born ?", "answer": "Oslo"}
+    asked = {"passages": passages, "question": QUESTION}
+    written = getattr(dspy, adapter)().format(signature, [demo], asked)
+    inputs, outputs = {name: demo[name] for name in asked}, {"answer": "Oslo"}
+    params = PredictorParams(
+        instruction=fields_of(Answer).instruction, demos=(lp.Demo(inputs=inputs, outputs=outputs),)
+    )
+    ours = prepare(Answer, params)
+
+    theirs = prompt_of(lp.Request(tuple(lp.Message(message["role"], message["content"]) for message in written)))
+
+    assert theirs == prompt_of(lp.Request(ours.render(asked), ours.schema))
+
+
 def test_dspy_reads_what_the_embedded_lm_writes() -> None:
     dspy: Any = pytest.importorskip("dspy")
     signature = dspy.Signature("passages: list[str], question -> answer", "Answer the question in a few words.")

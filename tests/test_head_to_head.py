@@ -227,6 +227,27 @@ def test_a_method_is_not_judged_by_its_instructions_where_next_to_none_came_of_i
     assert bool(said) == bool(why)
 
 
+@pytest.mark.parametrize(("theirs", "apart"), [(0.46, False), (0.44, True), (0.56, True)])
+def test_programs_as_they_are_may_score_five_points_apart_and_no_more(
+    theirs: float, apart: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def uncompiled(program: str, *_: object) -> dict[str, Any]:
+        return {"program": program, "rows": 500, "ours": 0.5, "theirs": theirs, "equal": 0.9}
+
+    monkeypatch.setattr(bench, "uncompiled", uncompiled)
+    monkeypatch.setattr(sys, "argv", ["head_to_head.py", "--uncompiled", "multihop"])
+
+    failure: object = None
+    try:
+        bench.main()
+    except SystemExit as exit:
+        failure = exit.code
+
+    points = 100 * (theirs - 0.5)
+    assert f"| multihop | 500 | 0.500 | {theirs:.3f} | {points:+.1f} | 90% |" in capsys.readouterr().out
+    assert failure == ("more than 5 points apart: multihop" if apart else None)
+
+
 def test_a_line_is_json_with_scores_and_versions(tmp_path: Path) -> None:
     out, spec = tmp_path / "out.jsonl", bench.Spec.read()
     cell = next(iter(spec.cells()))

@@ -4,7 +4,7 @@ head_to_head.toml says what is compared. A cell compiles one program under one s
 a process of its own, and then scores the program as it was and the winner on rows that no optimizer saw. DSPy
 reaches the LM over a server that speaks OpenAI's protocol, which counts the calls. A finished cell is one line of JSON; it
 is run again only where its settings or the weights are others, or with --fresh. A cell that fails is named, and left
-for the next time.
+for the next time. With --uncompiled nothing is compiled: the programs as they are answer the same rows here and as DSPy's.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from random import Random
 from typing import Any, cast
 
 import lmprog as lp
+from lmprog.lm.specs import from_spec
 from lmprog.lm.tiny.client import shared
 from lmprog.lm.tiny.curriculum import Task, Turn, label_map, named_tasks
 from lmprog.module import Program
@@ -43,6 +44,8 @@ OUT = ROOT / "bench-out" / "head-to-head.jsonl"
 PARTS = ("train", "val", "holdout")
 DSPY = "dspy:"
 """What the names of DSPy's methods begin with."""
+UNCOMPILED, APART_AT_MOST = "uncompiled", 0.05
+"""The method that leaves a program as it is, and how far its scores may lie apart."""
 CODE = ("lmprog/*.py", "lmprog/formats/*.py", "lmprog/lm/**/*.py", "optimizers/**/*.py", "programs/*.py")
 MAPS_TRIED, TURNS_TRIED = 200, 5000
 
@@ -242,6 +245,40 @@ def run_ours(cell: Cell, spec: Spec, lm: lp.LM | str = "tiny") -> dict[str, Any]
     }
 
 
+# Both as they are
+
+
+def uncompiled(program: str, spec: Spec, spec_path: Path, lm: str) -> Line:
+    """Score a program as it is, here and as DSPy's over the server, on the holdout of every seed."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    equal: list[bool] = []
+    for seed in spec.seeds:
+        cell = Cell(program, seed, DSPY + UNCOMPILED)
+        rows = rows_of(program, seed, spec.rows)["holdout"]
+        found = lp.evaluate(program_of(cell), rows, METRIC, lm=lm, concurrency=spec.concurrency)
+        with server(lm) as url:
+            said = _said([str(HERE / "head_to_head_dspy.py"), cell.key, url, str(spec_path)], spec.limit_s)
+        ours += found.scores
+        theirs += said["baseline_rows"]
+        answers = [None if run.prediction is None else run.prediction.answer for run in found.runs]
+        equal += [answer == other for answer, other in zip(answers, said["answers"], strict=True)]
+        shown = f"{mean(found.scores):.2f}, DSPy {mean(said['baseline_rows']):.2f}"
+        print(f"{cell.key}: {shown}", file=sys.stderr, flush=True)
+    return {"program": program, "rows": len(ours), "ours": mean(ours), "theirs": mean(theirs), "equal": mean(equal)}
+
+
+def uncompiled_table(lines: Iterable[Line]) -> str:
+    """Return both scores of each program and their difference, in points, as Markdown."""
+    shown = ["| as they are | rows | lmprog | DSPy | DSPy minus lmprog | equal answers |", "|---" * 6 + "|"]
+    shown += [
+        f"| {line['program']} | {line['rows']} | {line['ours']:.3f} | {line['theirs']:.3f} "
+        f"| {100 * (line['theirs'] - line['ours']):+.1f} | {line['equal']:.0%} |"
+        for line in lines
+    ]
+    return "\n".join(shown)
+
+
 # The server for DSPy
 
 
@@ -268,7 +305,7 @@ class Counted:
 ROLES = ("task", "proposer")
 
 
-def serve() -> None:
+def serve(lm: str = "tiny") -> None:
     """Serve the embedded LM on any free port until the input ends, under a path for each role, and their counts on /counts.
 
     Says where.
@@ -284,7 +321,7 @@ def serve() -> None:
 
     from lmprog.serve import app
 
-    counted = {role: Counted(shared()) for role in ROLES}
+    counted = {role: Counted(from_spec(lm)) for role in ROLES}
 
     async def counts(_request: Request) -> JSONResponse:
         return JSONResponse({role: lm.counts for role, lm in counted.items()})
@@ -303,9 +340,9 @@ def serve() -> None:
 
 
 @contextmanager
-def server() -> Generator[str]:
+def server(lm: str = "tiny") -> Generator[str]:
     """Run the server in a process of its own and give its address."""
-    command = [sys.executable, str(HERE / "head_to_head.py"), "--serve"]
+    command = [sys.executable, str(HERE / "head_to_head.py"), "--serve", "--lm", lm]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin and process.stdout
         yield process.stdout.readline().strip()
@@ -318,19 +355,27 @@ def server() -> Generator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "cells", nargs="*", metavar="CELL", help="PROGRAM/SEED/METHOD, * for any; all where none is named"
+        "cells",
+        nargs="*",
+        metavar="CELL",
+        help="PROGRAM/SEED/METHOD, * for any; with --uncompiled PROGRAM; all where none is named",
     )
     parser.add_argument("--spec", type=Path, default=SPEC, help="what to compare (%(default)s)")
     parser.add_argument("--out", type=Path, default=OUT, help="the JSONL file (%(default)s)")
     parser.add_argument("--fresh", action="store_true", help="run finished cells again")
     parser.add_argument("--table", action="store_true", help="run nothing, only write the table")
     parser.add_argument("--sample", action="store_true", help="run one cell of lmprog's here, and print it as JSON")
+    parser.add_argument("--uncompiled", action="store_true", help="compile nothing: score the programs as they are")
+    parser.add_argument("--lm", default="tiny", help="the LM of --uncompiled, such as tiny/FOLDER (%(default)s)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
-        serve()
+        serve(given.lm)
         return
     spec = Spec.read(given.spec)
+    if given.uncompiled:
+        compare_uncompiled(spec, given)
+        return
     wanted = [
         cell for cell in spec.cells() if not given.cells or any(fnmatch.fnmatch(cell.key, p) for p in given.cells)
     ]
@@ -350,6 +395,17 @@ def main() -> None:
     print(text)
     if failed:
         sys.exit(f"these cells failed, and are run again next time: {', '.join(failed)}")
+
+
+def compare_uncompiled(spec: Spec, given: argparse.Namespace) -> None:
+    """Print the scores of the programs as they are, ours and DSPy's; fail where they lie apart."""
+    if unknown := set(given.cells) - set(spec.programs):
+        sys.exit(f"no such program: {', '.join(unknown)}. There are {', '.join(spec.programs)}")
+    lines = [uncompiled(program, spec, given.spec, given.lm) for program in given.cells or spec.programs]
+    print(uncompiled_table(lines))
+    apart = [line["program"] for line in lines if abs(line["theirs"] - line["ours"]) > APART_AT_MOST]
+    if apart:
+        sys.exit(f"more than {100 * APART_AT_MOST:.0f} points apart: {', '.join(apart)}")
 
 
 def finished(cell: Cell, spec: Spec, given: argparse.Namespace) -> bool:

@@ -22,7 +22,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from head_to_head import DSPY, METRIC, Cell, Spec, rows_of
+from head_to_head import DSPY, METRIC, UNCOMPILED, Cell, Spec, rows_of
 
 from lmprog.programs.multihop import make_retriever
 
@@ -144,12 +144,13 @@ def compiled(cell: Cell, spec: Spec, data: Mapping[str, list[Any]], proposer: An
     return optimizer.compile(program_of(cell), trainset=data["train"], valset=data["val"], **given.get("compile", {}))
 
 
-def scores_of(program: Any, rows: list[Any], threads: int) -> list[float]:
-    """Return the score of each row."""
+def scored(program: Any, rows: list[Any], threads: int) -> tuple[list[float], list[str | None]]:
+    """Return the score and the answer of each row, None where it has no answer."""
     evaluate = dspy.Evaluate(
         devset=rows, metric=metric, num_threads=threads, display_progress=False, max_errors=ERRORS_AT_MOST
     )
-    return [float(score) for _, _, score in evaluate(program).results]
+    results = evaluate(program).results
+    return [float(score) for _, _, score in results], [said.get("answer") for _, said, _ in results]
 
 
 def instructions_of(program: Any) -> dict[str, str]:
@@ -174,7 +175,7 @@ def counted(url: str) -> dict[str, dict[str, int]]:
 
 
 def run(cell: Cell, url: str, spec: Spec) -> dict[str, Any]:
-    """Compile one cell and score it."""
+    """Compile one cell and score it, or score it as it is."""
     asked = "text" if cell.program != "multihop" else "question"
     data = {
         part: [dspy.Example(**row).with_inputs(asked) for row in rows]
@@ -184,6 +185,9 @@ def run(cell: Cell, url: str, spec: Spec) -> dict[str, Any]:
     proposer = dspy.LM("openai/tiny", api_base=f"{url}/proposer/v1", temperature=1.0, **settings)
     task = dspy.LM("openai/tiny", api_base=f"{url}/task/v1", temperature=0.0, **settings)
     dspy.configure(lm=task, max_errors=ERRORS_AT_MOST)
+    if cell.method == DSPY + UNCOMPILED:
+        scores, answers = scored(program_of(cell), data["holdout"], spec.concurrency)
+        return {"baseline_rows": scores, "answers": answers}
     began = time.perf_counter()
     winner = compiled(cell, spec, data, proposer)
     seconds, counts = time.perf_counter() - began, counted(url)
@@ -191,8 +195,8 @@ def run(cell: Cell, url: str, spec: Spec) -> dict[str, Any]:
     return {
         **{name: sum(of_role[name] for of_role in counts.values()) for name in counts["task"]},
         "seconds": seconds,
-        "baseline_rows": scores_of(program_of(cell), data["holdout"], spec.concurrency),
-        "rows": scores_of(winner, data["holdout"], spec.concurrency),
+        "baseline_rows": scored(program_of(cell), data["holdout"], spec.concurrency)[0],
+        "rows": scored(winner, data["holdout"], spec.concurrency)[0],
         "proposer_calls": counts["proposer"]["calls"],
         "tried": len(tried_by(winner) - set(own.items())),
         "instructions": {name: text for name, text in instructions_of(winner).items() if text != own[name]},

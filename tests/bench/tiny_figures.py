@@ -1,7 +1,7 @@
 """What the embedded LM can do: `make tiny-figures`, or `python tests/bench/tiny_figures.py [--weights DIR] [GROUP ...]`.
 
 Exact match of the last output, on names, words, wordings and label maps that training never shows, through the very code
-that programs run. A finished cell is one line of JSON; it is not measured again with the same weights.
+that programs run. A finished cell is one line of JSON; it is not measured again with the same weights and the same curriculum.
 """
 
 import argparse
@@ -13,11 +13,15 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from keyword import iskeyword
 from pathlib import Path
 from random import Random
 
+import tiny_tables
+
 import lmprog as lp
+from lmprog.lm.tiny import curriculum
 from lmprog.lm.tiny.client import WEIGHTS, Tiny
 from lmprog.lm.tiny.curriculum import (
     HELD_VAGUE,
@@ -103,6 +107,11 @@ def cells() -> Iterator[Cell]:
     for name, maker in (("rules", rule), ("tables", table)):
         for condition, settings in CONDITIONS.items():
             yield Cell(name, "held out", condition, partial(_made, maker, settings=settings))
+    for name in tiny_tables.here():
+        for condition, (told, shown) in tiny_tables.CONDITIONS.items():
+            draw = partial(tiny_tables.draw, name=name, style=told, demos=shown)
+            yield Cell("real tables", name, condition, draw)
+        yield Cell("real tables", name, "LoRA", measure=partial(_tuned_table, name))
     for style in ("precise", "vague"):
         yield Cell("two hops", "end to end", style, measure=partial(_hops, style=style))
     for name in ("induced", "reference"):
@@ -202,8 +211,6 @@ def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = No
 
 def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int]:
     """LoRA on 200 rows under a vague instruction, then asked the same way about held-out ones; or the same without LoRA."""
-    from lmprog.optimizers.train.examples import Example as Call  # takes no torch until it trains
-    from lmprog.optimizers.train.trainer import Training, train
 
     def draw(rng: Random, held: bool = True) -> Example:
         return example(task, rng, style="vague", demos=0, held=held, renamed=False, held_wording=True, reasoning=False)
@@ -215,16 +222,32 @@ def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int
         return _scored(lm, asked)
     never = [row.turns[-1].inputs for row in asked]
     drawn = _drawn("rows", 5 * TUNE_ROWS, partial(draw, held=False))
-    others = [row for row in drawn if row.turns[-1].inputs not in never]
+    others = [row.turns[-1] for row in drawn if row.turns[-1].inputs not in never]
+    return _scored(lm, asked, _weights(lm, instruction, others[:TUNE_ROWS]))
+
+
+def _tuned_table(name: str, lm: Tiny, count: int) -> tuple[float, int]:
+    """LoRA on the rows of a real table that are never asked about, under a vague instruction."""
+    asked = _drawn(f"tuned/{name}", count, partial(tiny_tables.draw, name=name, style="vague", demos=0))
+    instruction = asked[0].instruction
+    _, others = tiny_tables.parts(name)
+    rows = [tiny_tables.turn(row) for some in others.values() for row in some]
+    return _scored(lm, [replace(row, instruction=instruction) for row in asked], _weights(lm, instruction, rows))
+
+
+def _weights(lm: Tiny, instruction: str, rows: Sequence[Turn]) -> Weights | None:
+    """Return an adapter trained on rows under an instruction."""
+    from lmprog.optimizers.train.examples import Example as Call  # takes no torch until it trains
+    from lmprog.optimizers.train.trainer import Training, train
+
     calls: list[Call] = []
-    for number, row in enumerate(others[:TUNE_ROWS]):
-        predict, params = _program(replace(row, instruction=instruction))
-        (turn,) = row.turns
-        shown = lp.Demo(inputs=_named(turn.inputs), outputs=_named(turn.outputs))
+    for number, row in enumerate(rows):
+        predict, params = _program(Example("", "", "vague", instruction, [row], [1.0]))
+        shown = lp.Demo(inputs=_named(row.inputs), outputs=_named(row.outputs))
         calls.append(Call("predict", number, *predict.worked(params, shown)))
     problem = problem_for(lp.Predict("text -> answer"), [], [], lambda row, found: True, lm)
     trained = asyncio.run(train(problem, lm, [calls], Training(steps=TUNE_STEPS, batch=32, held=0.0), seed=1))
-    return _scored(lm, asked, trained.weights)
+    return trained.weights
 
 
 def _hops(lm: Tiny, count: int, *, style: str) -> tuple[float, int]:
@@ -279,6 +302,12 @@ def _asked(task: Task, rng: Random) -> Example:
 # The record and the table
 
 
+def _version() -> str:
+    """Return what names the curriculum: figures of one and of the next are not the same."""
+    files = sorted(path for path in Path(curriculum.__file__).parent.rglob("*") if path.suffix in (".py", ".json"))
+    return sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
+
+
 def _recorded(weights: str) -> dict[str, tuple[float, int]]:
     if not OUT.exists():
         return {}
@@ -326,7 +355,7 @@ def main() -> None:
     wanted = [cell for cell in cells() if not given.groups or cell.group in given.groups]
     if not wanted:
         sys.exit(f"no such group: {given.groups}. There are: {list(dict.fromkeys(cell.group for cell in cells()))}")
-    weights = f"{lm.name} x {given.prompts}"
+    weights = f"{lm.name} x {given.prompts}, curriculum {_version()}"
     found = _recorded(weights)
     OUT.parent.mkdir(exist_ok=True)
     for number, cell in enumerate(wanted, start=1):
