@@ -1,5 +1,6 @@
 """Weights: what calls teach, training that a kill does not change, and adapters that ship."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -200,6 +201,54 @@ def test_all_weights_are_tuned_where_that_is_asked_for(tmp_path: Path) -> None:
     weights = result.params["sort"].weights
     assert weights is not None and adapters.is_full(weights.sha256)
     assert result.certificate.interval.low > 0.2
+
+
+class Pair(lp.Module):
+    """Two predictors that read the same text, and nothing of each other."""
+
+    def __init__(self) -> None:
+        self.kind = lp.Predict("text -> kind")
+        self.size = lp.Predict("text -> size")
+
+    def forward(self, text: str) -> tuple[str, str]:
+        return self.kind(text=text).kind, self.size(text=text).size
+
+
+def test_each_predictor_has_an_adapter_of_its_own_that_leaves_the_other_as_it_was() -> None:
+    wanted = {"kind": "zig", "size": "zag"}
+    student = problem_for(Pair(), rows(12), rows(18)[12:], lambda _, said: said == tuple(wanted.values()), shared())
+    teacher = ScriptedLM(lambda asked: {name: wanted[name] for name in asked.outputs})
+    problem, plain = replace(student, lms={**student.lms, "teacher": teacher}), params_of(student.program)
+
+    outcome = loop.run(named("finetune:per=predictor,steps=20,batch=8,rank=4").search(problem, plain), instead="await")
+
+    kind, size = (outcome.params[path].weights for path in ("kind", "size"))
+    assert kind is not None and size is not None and kind.sha256 != size.sha256
+    before, both = replies_of(Pair(), plain), replies_of(Pair(), outcome.params)
+    kind_alone = replies_of(Pair(), plain.replace("kind", weights=kind))
+    size_alone = replies_of(Pair(), plain.replace("size", weights=size))
+    assert kind_alone == {"kind": both["kind"], "size": before["size"]}
+    assert size_alone == {"kind": before["kind"], "size": both["size"]}
+    for path, word in wanted.items():
+        assert [reply.text for reply in both[path]] != [reply.text for reply in before[path]]
+        assert all(word in reply.text for reply in both[path])
+
+
+def replies_of(program: Pair, params: lp.Params) -> dict[str, list[lp.Response]]:
+    """Return what the embedded LM replies to each predictor under params, with log probabilities; all asked at once."""
+    asked = [
+        (path, replace(predictor.worked(params[path], demo)[0], logprobs=True))
+        for path, predictor in lp.predictors(program).items()
+        for demo in (Demo(inputs={"text": row["text"]}, outputs={path: ""}) for row in rows(24)[12:])
+    ]
+
+    async def replies() -> list[lp.Response]:
+        return await asyncio.gather(*(shared()(request) for _, request in asked))
+
+    found: dict[str, list[lp.Response]] = {path: [] for path in params}
+    for (path, _), reply in zip(asked, loop.run(replies(), instead="await"), strict=True):
+        found[path].append(reply)
+    return found
 
 
 def test_an_lm_that_cannot_be_tuned_is_refused_before_any_call(tmp_path: Path) -> None:

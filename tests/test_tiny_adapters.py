@@ -11,24 +11,27 @@ import shutil
 from collections.abc import Coroutine, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 import lmprog as lp
+from lmprog.formats import prepare
 from lmprog.lm.adapters import content_of, keep
 from lmprog.lm.packing import ADAPTER_CONFIG as CONFIG_FILE
 from lmprog.lm.packing import ADAPTER_TENSORS as TENSORS_FILE
 from lmprog.lm.packing import pack
 from lmprog.lm.tiny.adapters import Adapters, add
+from lmprog.lm.tiny.attention import Prefix
 from lmprog.lm.tiny.blas import one_blas_thread
 from lmprog.lm.tiny.client import WEIGHTS, Tiny, Tokens
-from lmprog.lm.tiny.decoding import Prefixes, Writing
+from lmprog.lm.tiny.decoding import BUCKET, PREFIXES_AT_MOST_BYTES, Beginning, Prefixes, Writing
 from lmprog.lm.tiny.engine import Engine
 from lmprog.lm.tiny.model import MEMBERS, Adapter, Floats, Model
 from lmprog.lm.tiny.reading import Passage, read
+from lmprog.params import Demo, FormatName, PredictorParams
 from lmprog.request import request_key
 
 T = TypeVar("T")
@@ -100,15 +103,56 @@ def plural(weights: str | None = None) -> lp.Request:
 
 @pytest.mark.filterwarnings("ignore")
 def test_logits_are_those_of_transformers(model: Model, tokens: Tokens) -> None:
-    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
-    theirs = transformers.LlamaForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32).eval()
     ids = tokens.of(3 * TEXT)
 
-    with torch.no_grad():
-        expected = theirs(torch.tensor([ids])).logits[0].numpy()
+    expected = logits_in_transformers(ids)
 
     np.testing.assert_allclose(logits(model, ids), expected, rtol=0, atol=1e-3)
     np.testing.assert_allclose(written_logits(model, ids, None), expected[40:], rtol=0, atol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_logits_of_a_text_that_fills_the_context_are_those_of_transformers(model: Model, tokens: Tokens) -> None:
+    """Most of the difference is of transformers, which rounds the angles of positions to fp32: the more, the later."""
+    context = model.shape.context
+    ids = tokens.of(" ".join(random.Random(2).choices(TEXT.split(), k=context)))[:context]
+    assert len(ids) == context
+
+    expected = logits_in_transformers(ids)
+
+    np.testing.assert_allclose(logits(model, ids), expected, rtol=0, atol=1e-3)
+    last = context - 2 * BUCKET
+    np.testing.assert_allclose(written_logits(model, ids, None, start=last), expected[last:], rtol=0, atol=1e-3)
+
+
+def logits_in_transformers(ids: Sequence[int]) -> Floats:
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    theirs = transformers.LlamaForCausalLM.from_pretrained(WEIGHTS, dtype=torch.float32).eval()
+    with torch.no_grad():
+        found: Floats = theirs(torch.tensor([ids])).logits[0].numpy()
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        "",
+        " two  spaces, a tab\t, line ends\n\r\n and a NUL\x00 ",
+        "Don't: naïve café, cafe\u0301, 12,345.67 €, 北京は、हिन्दी и Ελλάδα",
+        "😀👩‍👩‍👧\ufeff\u2028\u00a0\ufffd\U0010ffff",
+    ],
+    ids=["prompt", "nothing", "whitespace", "letters", "rarities"],
+)
+def test_transformers_cuts_a_text_into_the_same_tokens(tokens: Tokens, text: str) -> None:
+    theirs = pytest.importorskip("transformers").AutoTokenizer.from_pretrained(WEIGHTS)
+
+    ids = tokens.of(text)
+
+    assert theirs(text)["input_ids"] == list(ids)
+    assert theirs.decode(ids) == tokens.text(ids) == text
+    assert theirs.eos_token_id == tokens.end
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -151,20 +195,27 @@ class Dictated(Model):
         return rigged
 
 
-def written_logits(model: Model, ids: Sequence[int], adapter: Adapter | None) -> Floats:
-    """Return the logits from place 40 on, as given while a text is written: behind a prefix, and prefix reuse."""
-    dictated = Dictated([*ids[41:], 0])
-    writing = Writing(tuple(ids[:35]), tuple(ids[35:41]), frozenset(), len(ids) - 40, adapter=adapter)
+def written_logits(model: Model, ids: Sequence[int], adapter: Adapter | None, *, start: int = 40) -> Floats:
+    """Return the logits from a place on, as given while a text is written: behind a prefix, and prefix reuse."""
+    shared, own, rest = tuple(ids[: start - 5]), tuple(ids[start - 5 : start + 1]), [*ids[start + 1 :], 0]
+    dictated = Dictated(rest)
+    writing = Writing(shared, own, frozenset(), len(rest), adapter=adapter)
     Engine(dictated, threads=1).submit(writing).result(timeout=60)
-    assert writing.written == [*ids[41:], 0]
+    assert writing.written == rest
     return np.stack(dictated.given)
 
 
 # The text of a reply is a function of its request
 
+LONG = BUCKET + 16
+"""So many tokens of a reply need more room at least once, whatever the length of the prompt."""
+
 
 def varied(tokens: Tokens, count: int, adapters: Sequence[Adapter | None]) -> list[Writing]:
-    """Prompts of many lengths, several beginnings (among them none), adapters and temperatures."""
+    """Prompts of many lengths, several beginnings (among them none), adapters and temperatures.
+
+    Every 25th reply is of LONG tokens, and every 20th prompt of 300 to 600: behind a beginning, or all of it one.
+    """
     rng = random.Random(5)
     words = [word for word in TEXT.split() if "[[" not in word]
 
@@ -172,8 +223,10 @@ def varied(tokens: Tokens, count: int, adapters: Sequence[Adapter | None]) -> li
         return tokens.of(" ".join(rng.choices(words, k=count)))
 
     beginnings = [(), (), text(15), text(30), text(50)]
-    return [
-        Writing(
+    long = text(300)[:300]
+
+    def writing(number: int) -> Writing:
+        asked = Writing(
             shared=rng.choice(beginnings),
             own=text(rng.randint(1, 20)),
             stops=frozenset({tokens.end}),
@@ -182,8 +235,15 @@ def varied(tokens: Tokens, count: int, adapters: Sequence[Adapter | None]) -> li
             rng=np.random.default_rng(number),
             adapter=rng.choice(adapters),
         )
-        for number in range(count)
-    ]
+        if number % 25 == 0:
+            asked = replace(asked, stops=frozenset[int](), at_most=LONG)
+        if number % 40 == 0:
+            asked = replace(asked, own=text(600)[: rng.randint(300, 500)])
+        elif number % 20 == 0:
+            asked = replace(asked, shared=long)
+        return asked
+
+    return list(map(writing, range(count)))
 
 
 def again(writings: Sequence[Writing]) -> list[Writing]:
@@ -215,6 +275,92 @@ def test_500_replies_are_the_same_alone_in_any_batch_and_with_or_without_prefix_
     assert [(writing.written, writing.logprobs) for writing in together] == replies
     assert [(writing.written, writing.logprobs) for writing in unshared] == replies
     assert len({tuple(written) for written, _ in replies}) > 200
+    assert {len(written) for written, _ in replies[::25]} == {LONG}
+
+
+class Told(lp.Signature):
+    """Answer the question from the passages in a few words."""
+
+    passages: list[str] = lp.InputField()
+    question: str = lp.InputField()
+    reasoning: str = lp.OutputField()
+    answer: str = lp.OutputField()
+
+
+def asked_in_all_formats(count: int, adapters: Sequence[str | None]) -> list[lp.Request]:
+    """Requests with demos and without, some long, some after a refusal; every fourth has no fields, every tenth goes on and on."""
+    rng = random.Random(6)
+    formats: tuple[FormatName, ...] = get_args(FormatName)
+    words = [word for word in TEXT.split() if "[[" not in word]
+
+    def text(count: int) -> str:
+        return " ".join(rng.choices(words, k=count))
+
+    demos = [
+        Demo(inputs={"passages": [text(9)], "question": text(6)}, outputs={"reasoning": text(8), "answer": "Nuzeth"})
+    ] * 3
+
+    def request(number: int) -> lp.Request:
+        passages, question = [text(12) for _ in range(20 if number % 6 == 0 else 2)], text(7)
+        shown, weights = tuple(demos[: number % 4]), rng.choice(adapters)
+        params = PredictorParams(instruction="Answer .", demos=shown, format=formats[number % len(formats)])
+        template = prepare(Told, params)
+        messages = template.render({"passages": passages, "question": question})
+        if number % 7 == 0:
+            messages += (
+                lp.Message("assistant", "Nuzeth , I think"),
+                lp.Message("user", "That reply cannot be used: ..."),
+            )
+        asked = lp.Request(messages, template.schema, json_reply=template.json_reply)
+        if number % 4 == 3:
+            asked = lp.Request((lp.Message("system", text(40)), lp.Message("user", question)))
+        long = number % 10 == 0
+        temperature = 30.0 if long else rng.choice([0.0, 0.7, 1.5])  # any token but rarely the end token
+        most = asked.max_tokens if long else 24
+        return replace(asked, temperature=temperature, max_tokens=most, sample=number, weights=weights, logprobs=True)
+
+    return list(map(request, range(count)))
+
+
+class Counted(Prefixes):
+    """Counts how often a prefix that it kept was of use."""
+
+    def __init__(self, at_most_bytes: int) -> None:
+        super().__init__(at_most_bytes)
+        self.reused = 0
+
+    def get(self, beginning: Beginning) -> Prefix | None:
+        found = super().get(beginning)
+        self.reused += found is not None
+        return found
+
+
+def test_the_lm_replies_one_by_one_what_it_replies_at_once_and_with_or_without_prefix_reuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asked_in_all_formats(60, [None, Tiny().add_adapter(write_adapter(tmp_path))])
+
+    async def one_by_one(lm: Tiny) -> list[lp.Response]:
+        return [await lm(request) for request in asked]
+
+    async def at_once(lm: Tiny) -> list[lp.Response]:
+        return await asyncio.gather(*map(lm, asked))
+
+    def lm_with(prefixes: Prefixes) -> Tiny:
+        monkeypatch.setattr("lmprog.lm.tiny.engine.Prefixes", lambda: prefixes)
+        return Tiny(threads=2)
+
+    kept, forgotten = Counted(PREFIXES_AT_MOST_BYTES), Counted(0)
+    alone = run(one_by_one(lm_with(kept)))
+    together = run(at_once(lm_with(Prefixes())))
+    unshared = run(at_once(lm_with(forgotten)))
+
+    for replies in (together, unshared):
+        assert [reply.text for reply in replies] == [reply.text for reply in alone]
+        assert replies == alone  # their counts and log probabilities, too
+    assert kept.reused > 20 and forgotten.reused == 0
+    assert max(reply.completion_tokens for reply in alone) > BUCKET
+    assert len({reply.text for reply in alone}) > 30
 
 
 def test_adapters_stand_side_by_side_in_one_batch(tmp_path: Path) -> None:

@@ -218,12 +218,15 @@ def test_the_log_tells_how_far_training_has_come(trained: Path) -> None:
     assert state.tokens >= 60_000 and last["families"]["copies"] == pytest.approx(last["loss"], abs=1e-3)
 
 
-def test_a_second_run_goes_on_with_other_examples(trained: Path, tmp_path: Path) -> None:
+def test_a_second_run_warms_up_again_and_goes_on_with_other_examples(trained: Path, tmp_path: Path) -> None:
     go_on_from(trained, tmp_path, length=256)
-    train(tmp_path, copying, replace(PLAN, tokens=4_000, rate=0.1), CPU)
+    train(tmp_path, copying, replace(PLAN, tokens=4_000, rate=0.1, log_every=1), CPU)
 
+    rates = [line["rate"] for line in log(tmp_path)]
+    assert rates[:3] == pytest.approx([0.1 * step / run.WARM_UP_STEPS for step in (1, 2, 3)], abs=1e-4)
+    assert read_state(trained).steps > run.WARM_UP_STEPS
     before, after = read_state(trained), read_state(tmp_path)
-    assert losses(tmp_path)[0] < 2 * losses(trained)[-1] + 0.05
+    assert max(losses(tmp_path)) < 2 * losses(trained)[-1] + 0.05
     assert after.examples > before.examples and after.tokens > before.tokens and after.steps > before.steps
     assert read_sizes(tmp_path) == replace(read_sizes(trained), context=256)
 
