@@ -97,7 +97,7 @@ def make_task(seed: int = 0, max_steps: int = 6) -> Task:
         metric=exact_match("answer"),
         load=partial(make_splits, seed),
         about="a ReAct agent with a search and a calculator, on two-hop questions about invented names and their ages",
-        not_tiny="its weights were not trained on calls of tools, and it writes none",
+        not_tiny="by prompts alone it answers next to nothing: calls of tools are a small part of its training",
     )
 
 

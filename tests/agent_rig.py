@@ -1,6 +1,6 @@
 """An agent that the embedded LM can become: it looks up one entity of the encyclopedia after the other, and answers.
 
-No weights of the embedded LM have seen a call of a tool: it is tuned on the runs of a teacher that plays the agent well.
+By prompts alone the embedded LM answers next to nothing so: it is tuned on the runs of a teacher that plays the agent well.
 """
 
 import json

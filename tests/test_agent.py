@@ -107,7 +107,7 @@ def test_it_is_listed_with_the_reason_why_the_embedded_lm_cannot_run_it() -> Non
     task = find_task("agent")
 
     assert (task.name, task.lms) == ("agent", ())
-    assert "not trained on calls of tools" in task.not_tiny
+    assert "by prompts alone" in task.not_tiny
 
 
 def test_a_compiled_agent_is_rebuilt_from_its_artifact_alone(tmp_path: Path) -> None:
@@ -123,11 +123,11 @@ def test_a_compiled_agent_is_rebuilt_from_its_artifact_alone(tmp_path: Path) -> 
 
 
 def test_tuned_on_a_teachers_runs_the_embedded_lm_is_an_agent_that_answers_held_out_questions(tmp_path: Path) -> None:
-    """By prompts alone it answers none, with demos or without. `make prove-agent` asks more."""
+    """By prompts alone it answers next to none, with demos or without. `make prove-agent` asks more."""
     pytest.importorskip("peft")
 
     result = tuned(60, 10, 32, tmp_path / "run")
 
     certificate = result.certificate
-    assert (result.shipped, certificate.baseline) == ("compiled", 0.0)
+    assert result.shipped == "compiled" and certificate.baseline < 0.1
     assert certificate.interval.low > 0
