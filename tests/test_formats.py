@@ -429,7 +429,7 @@ def test_the_embedded_lm_reads_a_second_request_as_one_after_a_refusal(format_: 
     said = asyncio.run(shared()(again))
 
     assert prompt_of(again) == replace(prompt_of(first), one_by_one=True)
-    assert template(Hop, format_).parse(said.text) == {"answer": "Nuzeth"}
+    assert "Nuzeth" in str(template(Hop, format_).parse(said.text)["answer"])
 
 
 @in_every_format

@@ -27,8 +27,13 @@ UNSEEN = (
     "Decide how the thing is called .",
     "Name the size of this animal .",
     "Label it .",
+    "Is the animal of the text tall or wide ?",
+    "Name the animal .",
+    "Repeat the text .",
+    "Give the first word .",
 )
-STEPS = "steps=40,batch=12,patience=20"
+"""The last three pull to something else that the LM knows how to do."""
+STEPS = "rank=1,rate=0.002,steps=100,batch=12,patience=20"
 
 
 class Solve(lp.Signature):

@@ -59,7 +59,7 @@ def expert(asked: Asked) -> Answer:
 
 
 def test_it_beats_plain_fine_tuning_and_writes_role_and_answer_in_one_call(tmp_path: Path) -> None:
-    some, how = rows(), "steps=120,batch=12"
+    some, how = rows(), "steps=80,batch=12"
     plain = problem_for(lp.Predict(Plain), some[:60], some[66:], METRIC, shared())
 
     result = lp.compile(
