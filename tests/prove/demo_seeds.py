@@ -3,16 +3,17 @@
     make prove-demo            seeds 0 to 5
     python tests/prove/demo_seeds.py 7 8
 
-Each seed's run stands in runs/prove-demo/SEED; what is finished is not run again, and a killed run goes on.
+Each seed's run stands in runs/prove-demo/WEIGHTS/SEED; what is finished is not run again, and a killed run goes on.
 """
 
 import sys
 from pathlib import Path
 
 import lmprog as lp
+from lmprog.lm.tiny.client import shared
 from lmprog.programs.multihop import make_task
 
-RUNS = Path("runs/prove-demo")
+RUNS = Path("runs/prove-demo") / shared().name
 BUDGET = lp.Budget(calls=3500)
 """As `make demo` has it."""
 

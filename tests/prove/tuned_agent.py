@@ -11,7 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # where the rig
 
 from agent_rig import tuned
 
-RUN = Path(__file__).resolve().parent.parent.parent / "bench-out" / "agent"
+from lmprog.lm.tiny.client import shared
+
+RUN = Path(__file__).resolve().parent.parent.parent / "bench-out" / f"agent-{shared().name}"
 
 
 def main() -> int:
