@@ -86,7 +86,8 @@ train-tiny-anew: dev
 bench-tiny: dev
 	$(BIN)/python tests/bench/bench_tiny.py
 
-# what the embedded LM can do, as the tables of its data sheet; cell by cell, so that it may be stopped and goes on
+# what the embedded LM can do, as the tables of its data sheet; cell by cell, so that it may be stopped and goes on: half an hour, and
+# some two hours for the adapters of all tasks, which come last
 tiny-figures: dev
 	$(BIN)/python tests/bench/tiny_figures.py
 

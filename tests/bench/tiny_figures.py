@@ -103,7 +103,7 @@ def cells() -> Iterator[Cell]:
             yield Cell(group, "unseen labels", condition, draw)
     for task in OUTSIDE:
         yield Cell("outside", task.name, "vague + 4-6", partial(_outside, task))
-        yield Cell("outside", task.name, "LoRA", measure=partial(_tuned, task, tuned=True))
+        yield Cell("outside", task.name, "LoRA", measure=partial(_tuned, task))
     for name, maker in (("rules", rule), ("tables", table)):
         for condition, settings in CONDITIONS.items():
             yield Cell(name, "held out", condition, partial(_made, maker, settings=settings))
@@ -116,10 +116,6 @@ def cells() -> Iterator[Cell]:
         yield Cell("two hops", "end to end", style, measure=partial(_hops, style=style))
     for name in ("induced", "reference"):
         yield Cell("induction", "all", name, measure=partial(_induced, induced=name == "induced"))
-    for family, task in reversed({task.family: task for task in reversed(named_tasks())}.items()):
-        for condition, tuned in (("vague", False), ("LoRA", True)):
-            name = f"{family}: {task.name}"
-            yield Cell("LoRA, a task of each family", name, condition, measure=partial(_tuned, task, tuned=tuned))
     for name, variants in _by_name().items():
         for condition, (texts, wording) in SHOWN.items():
             draw = partial(_of_task, variants, settings=CONDITIONS["precise"], held=texts, held_wording=wording)
@@ -127,6 +123,8 @@ def cells() -> Iterator[Cell]:
     for name, variants in _by_name().items():
         for condition, settings in CONDITIONS.items():
             yield Cell("named", name, condition, partial(_of_task, variants, settings=settings))
+    for name, variants in _by_name().items():  # hours
+        yield Cell("named, tuned", name, "LoRA", measure=partial(_tuned, variants[0]))
 
 
 def _by_name() -> dict[str, list[Task]]:
@@ -209,8 +207,8 @@ def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = No
 # Figures that take more than one reply each
 
 
-def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int]:
-    """LoRA on 200 rows under a vague instruction, then asked the same way about others, all held out; or the same without LoRA."""
+def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
+    """LoRA on 200 rows under a vague instruction, then asked the same way about others, all held out."""
 
     def draw(rng: Random, held: bool = True) -> Example:
         return example(task, rng, style="vague", demos=0, held=held, renamed=False, held_wording=True, reasoning=False)
@@ -218,8 +216,6 @@ def _tuned(task: Task, lm: Tiny, count: int, *, tuned: bool) -> tuple[float, int
     asked = _drawn(f"tuned/{task.name}", count, draw)
     instruction = asked[0].instruction
     asked = [replace(row, instruction=instruction) for row in asked]
-    if not tuned:
-        return _scored(lm, asked)
     never = [row.turns[-1].inputs for row in asked]
     for held in (True, False):  # few numbers and words are held out: then rows of training's
         drawn = _drawn("rows", 5 * TUNE_ROWS, partial(draw, held=held))
