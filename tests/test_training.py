@@ -24,6 +24,7 @@ from tokenizers import Tokenizer
 
 torch = pytest.importorskip("torch")
 
+from lmprog.lm.tiny.client import WEIGHTS  # noqa: E402
 from lmprog.lm.tiny.curriculum import Example, Turn, training_example  # noqa: E402
 from lmprog.lm.tiny.model import Model, Shape  # noqa: E402
 from lmprog.lm.tiny.reading import Passage, read  # noqa: E402
@@ -384,6 +385,12 @@ def test_a_number_that_makes_no_sense_is_refused(
 
     assert f"argument {wrong[0]}: {wrong[1]} is no " in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_training_on_from_the_shipped_weights_begins_behind_the_examples_that_they_have_seen(tmp_path: Path) -> None:
+    go_on_from(WEIGHTS, tmp_path, length=1536)
+
+    assert read_state(tmp_path).examples > 1_000_000
 
 
 def test_the_command_trains_from_nothing_and_goes_on_from_what_it_came_to(
