@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from random import Random
 
 import pytest
 
-from lmprog.lm.tiny.curriculum import lexicon, lists, numbers, rules, tables, words
+from lmprog.lm.tiny.curriculum import lexicon, lists, numbers, pairs, rules, tables, words
 from lmprog.lm.tiny.curriculum.example import END, NAMES, REASONING, Task, Turn
 
 FIXED = (*words.TASKS, *lists.TASKS, *numbers.TASKS)
@@ -62,7 +63,7 @@ def _turns(task: Task, held: bool = False, count: int = 12) -> list[Turn]:
 @cache
 def _drawn(held: bool) -> list[Task]:
     rng = Random(11)
-    return [make(rng, held) for make in (rules.rule, tables.table) for _ in range(30)]
+    return [make(rng, held) for make in (rules.rule, pairs.pair, tables.table) for _ in range(30)]
 
 
 def _items(text: str) -> list[str]:
@@ -208,6 +209,56 @@ def test_a_rule_does_what_it_states() -> None:
             checked += 1
 
     assert checked > 5
+
+
+def test_a_pair_of_answers_stands_in_the_order_that_is_asked_for() -> None:
+    joints = {"a comma": " , ", "a slash": " / ", "an arrow": " -> ", "a semicolon": " ; ", "the word and": " and "}
+    checked = 0
+    for seed in range(200):
+        task = pairs.pair(Random(seed), bool(seed % 2))
+        asked = re.fullmatch(
+            r"First (.+) , then (.+) ; put (.+) between the two\.", task.precise[2] if task.precise else ""
+        )
+        if asked is None or asked[3] not in joints:
+            continue
+        turn = task.draw(Random(seed), bool(seed % 2))
+        (text,), (answer,) = turn.inputs.values(), turn.outputs.values()
+        one, other = answer.split(joints[asked[3]])
+        if task.large:
+            assert one in text and other in text and one != other
+            checked += 1
+        for said, got in ((asked[1], one), (asked[2], other)):
+            if said == "the tense":
+                assert got in ("past", "present", "future")
+            if said == "the time of day":
+                assert got in ("morning", "noon", "evening", "night")
+
+    assert checked > 10
+
+
+def test_words_change_places_as_is_said_and_the_ends_never_swap() -> None:
+    places = {"first": 0, "second": 1, "last": -1, "second last": -2}
+    swapped = dropped = 0
+    for seed in range(600):
+        task = pairs.pair(Random(seed), False)
+        turn = task.draw(Random(seed), False)
+        if task.name == "placeswap":
+            found = re.fullmatch(r"Swap the (.+) and the (.+) word\.", task.precise[0])
+            assert found and {found[1], found[2]} != {"first", "last"}
+            items, answer = _items(turn.inputs["text"]), _items(turn.outputs["answer"])
+            one, other = places[found[1]], places[found[2]]
+            items[one], items[other] = items[other], items[one]
+            assert answer == items
+            swapped += 1
+        if task.name == "place_without":
+            found = re.fullmatch(r"Remove the (.+) word\.", task.precise[0])
+            items = _items(turn.inputs["text"])
+            assert found
+            del items[places[found[1]]]
+            assert _items(turn.outputs["answer"]) == items
+            dropped += 1
+
+    assert swapped > 30 and dropped > 10
 
 
 def test_a_row_has_the_class_that_its_stated_limit_gives() -> None:

@@ -54,6 +54,32 @@ def test_a_passage_tells_the_facts_of_its_entity_and_no_value_is_empty() -> None
         assert all(value in passage(made) for value in made.facts.values())
 
 
+def test_trained_passages_have_asides_and_joined_sentences_and_held_ones_have_none() -> None:
+    before = tuple(aside.rstrip(",") for aside in further.asides("before"))
+
+    def share(held: bool) -> float:
+        made = [entity(Random(number), held=held, ordinary=False) for number in range(400)]
+        sentences = [sentence for each in made for sentence in each.sentences]
+        assert all(sentence.endswith(" .") and "  " not in sentence for sentence in sentences)
+        return sum(sentence.startswith(before) for sentence in sentences) / len(sentences)
+
+    assert share(True) == 0
+    assert 0.06 < share(False) < 0.3
+
+
+def test_a_sentence_within_another_begins_small_unless_a_name_begins_it() -> None:
+    inside = [
+        sentence.split(" and ", 1)[1]
+        for number in range(900)
+        for made in [entity(Random(number), "city", ordinary=False)]
+        for sentence in made.sentences
+        if " . " not in sentence and sentence.count(" and ") == 1
+    ]
+
+    assert any(text.startswith(("the ", "its ", "it ")) for text in inside)
+    assert not [text for text in inside if text.startswith(("The ", "Its ", "It ", "In ", "People "))]
+
+
 def test_values_that_are_given_are_told() -> None:
     made = entity(Random(2), "city", fixed={"river": "Zork", "mayor": "Ada Nim"}, ordinary=False)
 
@@ -143,7 +169,7 @@ def test_short_answers_stand_in_the_passages(name: str) -> None:
 @pytest.mark.parametrize("name", ["qa_long", "hop_long", "qa_wrap", "hop_wrap"])
 def test_other_styles_are_sentences_in_the_punctuation_of_the_question(name: str) -> None:
     for turn in turns(name):
-        spaced = asked(turn).endswith(" ?")
+        spaced = asked(turn).endswith((" ?", " ."))
 
         assert turn.outputs["answer"].endswith(".")
         assert turn.outputs["answer"].endswith(" .") == spaced

@@ -36,6 +36,11 @@ def sentences(what: str, kind: str, relation: str) -> Sequence[str]:
     return tuple(found.get(what, {}).get(kind, {}).get(relation, ()))
 
 
+def asides(where: str) -> Sequence[str]:
+    """Return what may stand before or after what a sentence of a passage tells."""
+    return tuple(cast("Mapping[str, Mapping[str, list[str]]]", _read("sentences"))["asides"][where])
+
+
 def composed(task: str, rng: Random, held: Sequence[str]) -> str | None:
     """Return an instruction made of two parts, how it is asked and what is asked for; None where a task has none.
 
@@ -50,6 +55,14 @@ def composed(task: str, rng: Random, held: Sequence[str]) -> str | None:
         found = frame.format(x=what, X=what[0].upper() + what[1:])
         if not any(alike(found, one) for one in held):
             return found
+
+
+def dressed(instruction: str, rng: Random) -> str:
+    """Return an instruction with words around it that change nothing of what it asks for."""
+    texts = cast("Mapping[str, list[str]]", _read("phrases"))
+    if rng.random() < 0.5:
+        return f"{rng.choice(texts['before'])} {instruction}"
+    return f"{instruction} {rng.choice(texts['after'])}"
 
 
 def alike(one: str, other: str) -> bool:

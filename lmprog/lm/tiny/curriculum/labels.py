@@ -995,6 +995,18 @@ def _sources() -> Sequence[Source]:
 SOURCES: Mapping[str, Source] = {source.name: source for source in _sources()}
 
 
+TWOFOLD: Mapping[tuple[str, str], Callable[[Random, bool, str, str], str]] = {
+    ("intent", "tone"): lambda r, held, x, y: _message(r, held, intent=x, tone=y),
+    ("intent", "urgency"): lambda r, held, x, y: _message(r, held, intent=x, hurry=y),
+    ("tone", "urgency"): lambda r, held, x, y: _message(r, held, tone=x, hurry=y),
+    ("tense", "form"): lambda r, held, x, y: _sentence(r, held, tense=x, form=y),
+    ("subject", "asked"): _school,
+    ("feeling", "daytime"): _diary,
+    ("living", "habitat"): _creature,
+}
+"""Texts that are of a class of two kinds at once."""
+
+
 def review(rng: Random, held: bool) -> tuple[str, str, str]:
     """Return a review with its sentiment and its product."""
     sentiment, product = rng.choice(("positive", "negative")), rng.choice(list(_PRODUCTS))

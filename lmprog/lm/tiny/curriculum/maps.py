@@ -428,6 +428,30 @@ WORDINGS = (
 )
 """How a map is said: the frame, and one class in it. Braces in the frame hold what stands between two classes; empty
 ones list them as a phrase."""
+_ASKED_BY = (
+    "Answer", "Say", "Write", "Give", "Print", "Reply with", "Respond with", "Choose", "Put", "Use", "Type", "Send",
+    "State", "Show", "Produce", "Emit", "Note down", "Report", "Deliver", "Call out", "Pick", "Select", "Hand me",
+    "Please write", "You say", "Simply put", "Your output is", "The label is", "What I expect is", "The reply is",
+)  # fmt: skip
+_ASKED_WHEN = (
+    "{m} for {c}", "{m} if it is {c}", "{m} when it is {c}", "{m} in case of {c}", "{m} on {c}", "{m} given {c}",
+    "{m} if the {noun} is {c}", "{m} where the {noun} is {c}", "{m} as soon as it is {c}", "{m} upon {c}",
+    "{m} every time it is {c}", "{m} should the {noun} be {c}", "{m} for a {noun} that is {c}", "{m} whenever you see {c}",
+    "{m} provided you have {c}", "{m} only for {c}",
+)  # fmt: skip
+_TOLD_OF = (
+    "As for the {noun} , {}.", "With this {noun} , {}.", "About the {noun} one knows : {}.", "Here {}.", "It holds that {}.",
+    "In this code {}.", "By our rule {}.", "Note that {}.", "Take it that {}.", "Of every {noun} it is said that {}.",
+)  # fmt: skip
+_TOLD_AS = (
+    "{c} is {m}", "{c} gives {m}", "{c} stands for {m}", "{c} becomes {m}", "{c} takes {m}", "{c} has the label {m}",
+    "{m} belongs to {c}", "{m} marks {c}", "{c} is to be called {m}", "{c} leads to {m}", "{c} asks for {m}",
+)  # fmt: skip
+_COMPOSED_WORDINGS = (
+    *((f"{verb} {{}}.", cell) for verb in _ASKED_BY for cell in _ASKED_WHEN),
+    *((frame, cell) for frame in _TOLD_OF for cell in _TOLD_AS),
+)
+"""Further ones, of two parts."""
 HELD_WORDINGS = (
     ("Return {}.", "{m} if it is {c}"),
     ("Output {}.", "{m} whenever the {noun} is {c}"),
@@ -519,8 +543,6 @@ _FORMS: Mapping[str, Mapping[str, Sequence[str]]] = {
 }  # fmt: skip
 """By kind of input: how a class is said, and what may be said instead in a trained wording. {} is what changes with
 the class, {a} the same as one thing: after its article, or a piece of it. Kinds that are held out have none."""
-_WORDINGS_EACH = 5
-"""A map is made for one example, which needs no more."""
 _SHORT = """A B C D E F G H I J K L M N O P Q R S T U V W X Y Z 0 1 2 3 4 5 6 7 8 9 one two three four five six foo bar
 baz qux yes no up down left right good bad alpha beta gamma delta blick dax wug zop lum tev kip nar sol ven mib fep"""
 _SHORT_LABELS = (part(tuple(_SHORT.split()), False), part(tuple(_SHORT.split()), True))
@@ -546,7 +568,7 @@ def label_map(rng: Random, held: bool = False, *, unseen_kind: bool = False, kin
         f"map_{kind}",
         FAMILY,
         draw,
-        _worded(rng.sample(WORDINGS, _WORDINGS_EACH), pairs, source.noun, rephrased),
+        _worded([*rng.sample(WORDINGS, 3), *rng.sample(_COMPOSED_WORDINGS, 2)], pairs, source.noun, rephrased),
         _worded(HELD_WORDINGS, pairs, source.noun),
         labels=labels,
         names=field_names(source.noun),

@@ -9,10 +9,11 @@ from random import Random
 
 from lmprog.lm.tiny.curriculum import labels, lists, maps, meta, numbers, questions, tools, words
 from lmprog.lm.tiny.curriculum.example import REASONING, Example, Style, Task, Turn
-from lmprog.lm.tiny.curriculum.further import composed, instructions
+from lmprog.lm.tiny.curriculum.further import composed, dressed, instructions
 from lmprog.lm.tiny.curriculum.lexicon import words as known_words
 from lmprog.lm.tiny.curriculum.maps import label_map
 from lmprog.lm.tiny.curriculum.meta import naming
+from lmprog.lm.tiny.curriculum.pairs import pair
 from lmprog.lm.tiny.curriculum.rules import rule
 from lmprog.lm.tiny.curriculum.tables import table
 from lmprog.lm.tiny.template import PLAIN_INPUT, PLAIN_OUTPUT
@@ -164,7 +165,8 @@ def spoken(asked: Example, rng: Random) -> Example:
     (turn,) = asked.turns
     told, values = asked.instruction, list(turn.inputs.values())
     value = values[0] if len(values) == 1 else " ".join(f"{name} : {value}" for name, value in turn.inputs.items())
-    where = _MEANT.search(told) if len(values) == 1 and len(value) <= _SHORT else None
+    alone = len(values) == 1 and len(value) <= _SHORT and asked.family in _ON_ONE_THING
+    where = _MEANT.search(told) if alone else None
     if where and rng.random() < 0.5:
         said = told[: where.start()] + value + told[where.end() :]
     else:
@@ -183,21 +185,24 @@ def _can_be_spoken(asked: Example) -> bool:
     return not demos and asked.style == "precise" and asked.family != meta.FAMILY and short and len(turn.outputs) == 1
 
 
-MIX: Mapping[str, float] = {"named": 0.58, "maps": 0.24, "rules": 0.05, "tables": 0.04, "meta": 0.07, "tools": 0.02}
+MIX: Mapping[str, float] = {
+    "named": 0.56, "maps": 0.2, "rules": 0.05, "pairs": 0.06, "tables": 0.04, "meta": 0.07, "tools": 0.02,
+}  # fmt: skip
 """How much of training each group of tasks is, by examples. Those of rules and tools have most to write."""
 
 FAMILIES: Mapping[str, float] = {
-    "ex": 3.0, "find": 3.0, "composition": 2.0, "pick": 2.0, "word": 2.0, "number": 2.0, "hop": 1.9, "qa": 1.8, "list": 1.5,
+    "ex": 3.5, "find": 2.5, "qa": 2.5, "hop": 2.3, "composition": 2.0, "list": 2.0, "word": 2.0, "number": 1.5, "pick": 1.0,
 }  # fmt: skip
 """How much more often than by their own weights the tasks of a family are drawn: it has many of them, or hard ones."""
 
-_COMPOSED = 0.5
-"""How often a wording is composed where it can be."""
+_COMPOSED, _DRESSED = 0.35, 0.12
+"""How often a wording is composed where it can be, and how often it comes with words that change nothing."""
 _SPOKEN, _SPOKEN_AT_MOST, _SHORT = 0.25, 200, 24
 """How often a task without demos is told as in a chat, how many characters its inputs may then have, and how many to
 stand within its sentence."""
-_MEANT = re.compile(r"\b(the|this|that) (given )?(word|noun|verb|adjective|number|name|text|input)\b")
-"""What a wording calls its only input."""
+_ON_ONE_THING = ("word", "number")
+_MEANT = re.compile(r"\b(the|this) (given )?(word|noun|verb|adjective|number|name|text|input)\b")
+"""What a wording calls its only input, where it may be one thing."""
 _STYLES: tuple[Style, ...] = ("precise", "vague", "none")
 _GROUPS = tuple(MIX)
 _GROUP_STEPS = list(accumulate(MIX.values()))
@@ -231,6 +236,7 @@ _DRAWS: Mapping[str, Callable[[Random], Task]] = {
     "named": _weighted(_plain_tasks),
     "maps": lambda rng: label_map(rng, False),
     "rules": lambda rng: rule(rng, False),
+    "pairs": lambda rng: pair(rng, False),
     "tables": lambda rng: table(rng, False),
     "meta": _weighted(meta_tasks),
     "tools": _weighted(_tool_tasks),
@@ -242,8 +248,8 @@ def _plan(task: Task, question: Turn) -> _Plan:
         return _LARGE_MAPS if task.large or len(next(iter(question.inputs.values()))) > 30 else _MAPS
     if task.family == meta.FAMILY:
         return _META if task.large else _SMALL_META
-    if task.family in ("rule", "table"):
-        return _RULES if task.family == "rule" else _TABLES
+    if task.family in ("rule", "pairs", "table"):
+        return _TABLES if task.family == "table" else _RULES
     return _LARGE if task.large else _SMALL
 
 
@@ -325,7 +331,8 @@ def _instruction(task: Task, style: Style, turns: Sequence[Turn], rng: Random, h
         if held_wording:
             return rng.choice(task.held)
         made = composed(task.name, rng, task.held) if rng.random() < _COMPOSED else None
-        return made or rng.choice((*task.precise, *task.further))
+        made = made or rng.choice((*task.precise, *task.further))
+        return dressed(made, rng) if rng.random() < _DRESSED and task.family != meta.FAMILY else made
     if style == "none":
         return ""
     return vague(rng.choice(HELD_VAGUE if held_wording else VAGUE), turns[-1])

@@ -10,6 +10,7 @@ each list of sentences, questions and phrases here, which training never shows.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 from typing import Literal, get_args
 
@@ -25,6 +26,10 @@ HELD_PART = 5
 
 ORDINARY = 0.15
 """How often a passage is in ordinary punctuation."""
+
+_ASIDE, _JOINED, _LONGEST = 0.2, 0.12, 160
+"""Of trained passages: how often a sentence comes with words that tell nothing, how often two are made one, and how many
+characters the two may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,9 @@ def entity(
         wanted = _named(own) if rng.random() < 0.3 else pronouns
         said = _told(rng, of_kind, key, held)
         sentences.append(_fill(said, values[key], {**_genre(values), **wanted}))
+    if not held:
+        names = (own, *values.values())
+        sentences = [_with_aside(rng, sentence, names) for sentence in _joined(rng, sentences, names)]
     if rng.random() < ORDINARY if ordinary is None else ordinary:
         sentences = [in_ordinary(sentence) for sentence in sentences]
     facts = {key: value for key, value in values.items() if key in told or key in others}
@@ -187,6 +195,51 @@ def _called(rng: Random, kind: Kind, relation: str, held: bool) -> str:
 def in_ordinary(text: str) -> str:
     """Return a text without the space before each mark and inside brackets."""
     return re.sub(r" (?=[.,?:;)]|'s\b)|(?<=\() ", "", text)
+
+
+def _with_aside(rng: Random, sentence: str, names: tuple[str, ...]) -> str:
+    """Return a sentence of a passage, at times with an aside before it or after it."""
+    if rng.random() >= _ASIDE:
+        return sentence
+    if rng.random() < 0.6:
+        return f"{rng.choice(further.asides('before'))} {_inside(sentence, names)}"
+    return f"{sentence.removesuffix(' .')} , {rng.choice(further.asides('after'))} ."
+
+
+def _joined(rng: Random, sentences: Sequence[str], names: tuple[str, ...]) -> list[str]:
+    """Return the sentences of a passage, some two of them as one."""
+    found: list[str] = []
+    for sentence in sentences:
+        if found and rng.random() < _JOINED and len(found[-1]) + len(sentence) < _LONGEST:
+            link = rng.choice((" , and", " and", " ;", " , while", " , but", " :"))
+            found[-1] = f"{found[-1].removesuffix(' .')}{link} {_inside(sentence, names)}"
+        else:
+            found.append(sentence)
+    return found
+
+
+def _inside(sentence: str, names: tuple[str, ...]) -> str:
+    """Return a sentence as it stands within another: with a small letter, unless a name begins it."""
+    if sentence.startswith(names) or sentence.partition(" ")[0] not in _beginnings():
+        return sentence
+    return sentence[0].lower() + sentence[1:]
+
+
+@cache
+def _beginnings() -> frozenset[str]:
+    """Return the words that begin sentences and are no names."""
+    texts = [
+        *(text for kind in KINDS for text in (*OPENERS[kind], *further.openers(kind))),
+        *(
+            text
+            for kind, relations in RELATIONS.items()
+            for key, relation in relations.items()
+            for text in (*relation.sentences, *further.sentences("sentences", kind, key))
+        ),
+    ]
+    return frozenset(
+        {"He", "She", "It", "His", "Her", "Its", *(text.split(" ")[0] for text in texts if text[0] != "{")}
+    )
 
 
 _HE = {"it": "he", "It": "He", "him": "him", "its": "his", "Its": "His"}
