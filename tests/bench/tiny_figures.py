@@ -29,14 +29,19 @@ from lmprog.lm.tiny.curriculum import (
     Example,
     Task,
     Turn,
+    critique,
     example,
     induce,
+    judge,
     label_map,
     named_tasks,
+    paraphrase,
     rule,
     table,
     vague,
 )
+from lmprog.lm.tiny.curriculum.questions import draw_asked
+from lmprog.lm.tiny.curriculum.world import passage
 from lmprog.params import Weights
 from lmprog.programs.multihop import MultiHopQA, make_retriever, make_splits
 from lmprog.testing import problem_for
@@ -46,6 +51,9 @@ TUNE_ROWS, TUNE_STEPS = 200, 150
 """Rows of a task that an adapter is trained on, under a vague instruction, and for how long: about a minute on two cores."""
 STAGES: Mapping[str, tuple[str, str]] = {"write_query": ("hop_query", "query"), "answer": ("hop_answer", "answer")}
 """Of the multi-hop program's predictors: the task whose held-out wordings are used, and what is written."""
+
+LONG_CHARACTERS = (3000, 4000)
+"""Of the passages of a long prompt: with the rest of it some 1,000 to 1,400 tokens."""
 
 Draw = Callable[[Random], Example]
 
@@ -95,6 +103,16 @@ SHOWN: Mapping[str, tuple[bool, bool]] = {
 """What a precise instruction without demos may be new in: the texts, the wording."""
 
 
+WRITTEN: Mapping[str, Callable[..., Task] | None] = {
+    "found from examples": induce,
+    "said in other words": paraphrase,
+    "mended": critique,
+    "the task's own": None,
+}
+"""Which instruction is used: one that the LM writes, or the task's own held-out wording."""
+LONG: Mapping[str, Mapping[str, object]] = {name: CONDITIONS[name] for name in ("vague", "precise")}
+
+
 def cells() -> Iterator[Cell]:
     """Yield every figure, the quick groups first."""
     for group, (unseen, held) in MAPS.items():
@@ -114,8 +132,11 @@ def cells() -> Iterator[Cell]:
         yield Cell("real tables", name, "LoRA", measure=partial(_tuned_table, name))
     for style in ("precise", "vague"):
         yield Cell("two hops", "end to end", style, measure=partial(_hops, style=style))
-    for name in ("induced", "reference"):
-        yield Cell("induction", "all", name, measure=partial(_induced, induced=name == "induced"))
+    for condition, maker in WRITTEN.items():
+        yield Cell("instructions", "used without demos", condition, measure=partial(_used, maker=maker))
+    yield Cell("judging", "which of two answers is right", "precise", partial(_judging, settings=CONDITIONS["precise"]))
+    for condition, settings in LONG.items():
+        yield Cell("long prompts", "questions over 1,000 to 1,400 tokens", condition, partial(_long, settings=settings))
     for name, variants in _by_name().items():
         for condition, (texts, wording) in SHOWN.items():
             draw = partial(_of_task, variants, settings=CONDITIONS["precise"], held=texts, held_wording=wording)
@@ -275,23 +296,46 @@ def _hopping(style: str, number: int) -> MultiHopQA:
     return program
 
 
-def _induced(lm: Tiny, count: int, *, induced: bool) -> tuple[float, int]:
-    """An instruction found from examples, or the task's own held wording, used with no demos."""
+def _used(lm: Tiny, count: int, *, maker: Callable[..., Task] | None) -> tuple[float, int]:
+    """An instruction that the LM writes for a task, or the task's own held wording, used with no demos."""
     tasks = [task for task in named_tasks() if not task.large]
     chosen = [tasks[number % len(tasks)] for number in range(max(count, len(tasks)))]
     rngs = [Random(f"induction/{number}") for number in range(len(chosen))]
-    examples = [
-        example(induce([task], rows=0), rng, style="precise", demos=0, held=True, renamed=False)
-        for task, rng in zip(chosen, rngs, strict=True)
-    ]
-    references = [rng.choice(task.held) for task, rng in zip(chosen, rngs, strict=True)]
-    said = asyncio.run(_answers(lm, examples)) if induced else references
+    said = [rng.choice(task.held) for task, rng in zip(chosen, rngs, strict=True)]
+    if maker is not None:
+        options = {"rows": 0} if maker is induce else {}
+        examples = [
+            example(maker([task], **options), rng, style="precise", demos=0, held=True, renamed=False)
+            for task, rng in zip(chosen, rngs, strict=True)
+        ]
+        said = asyncio.run(_answers(lm, examples))
     asked = [
         replace(_asked(task, Random(f"asked/{number}/{part}")), instruction=words)
         for number, (task, words) in enumerate(zip(chosen, said, strict=True))
         for part in range(2)
     ]
     return _scored(lm, asked)
+
+
+def _judging(rng: Random, *, settings: Mapping[str, object]) -> Example:
+    tasks = [task for task in named_tasks() if not task.large]
+    return example(judge(tasks), rng, held=True, held_wording=True, renamed=False, **settings)  # type: ignore[arg-type]
+
+
+def _long(rng: Random, *, settings: Mapping[str, object]) -> Example:
+    """A question over so many passages that its prompt is longer than nearly all of training."""
+    (task,) = (task for task in named_tasks() if task.name == "qa_short")
+
+    def draw(rng: Random, held: bool) -> Turn:
+        least, most = LONG_CHARACTERS
+        while True:
+            asked = draw_asked(rng, held, crowd=rng.randint(14, 22))
+            passages = " ".join(map(passage, asked.entities))
+            if least <= len(passages) <= most:
+                inputs = {"passages": passages, "question": asked.question}
+                return Turn(inputs, {"answer": asked.about.facts[asked.relation]})
+
+    return _of_task([replace(task, draw=draw)], rng, settings=settings)
 
 
 def _asked(task: Task, rng: Random) -> Example:
