@@ -564,7 +564,7 @@ TASKS: Sequence[Task] = (
     Task("hop_wrap", "hop", _hop("wrap"), WRAP, WRAP_HELD, weight=1.2, large=True),
     Task("hop_not_there", "hop", _hop_not_there, NOT_THERE, NOT_THERE_HELD, weight=0.5, large=True),
     Task("hop_done", "hop", _hop_done, DONE, DONE_HELD, weight=0.5, labels=("yes", "no"), large=True),
-    Task("query_copy", "hop", _query_copy, COPY, COPY_HELD, weight=0.4, large=True),
+    Task("query_copy", "hop", _query_copy, COPY, COPY_HELD, weight=0.2, large=True),
     Task(
         "verify", "claim", _verify, VERIFY, VERIFY_HELD,
         weight=0.8, labels=(SUPPORTED, REFUTED, UNKNOWN), names=_CLAIM, large=True,

@@ -80,7 +80,7 @@ HELD_VAGUE: Sequence[str] = (
 MOST_CHARACTERS = 1700
 """Of a training example's fields and values; beyond, it loses demos. About 600 tokens."""
 
-_REASONED = 0.3
+_REASONED = 0.4
 """How often a task that can give reasons does."""
 _TRIES, _REPEATS = 40, 6
 """How often to draw again for a turn with another label, and how often for one that was not seen yet."""
@@ -191,7 +191,7 @@ MIX: Mapping[str, float] = {
 """How much of training each group of tasks is, by examples. Those of rules and tools have most to write."""
 
 FAMILIES: Mapping[str, float] = {
-    "ex": 3.5, "find": 2.5, "qa": 2.5, "hop": 2.3, "composition": 2.0, "list": 2.0, "word": 2.0, "number": 1.5, "pick": 1.0,
+    "ex": 3.5, "find": 2.5, "hop": 3.4, "qa": 1.8, "composition": 2.0, "list": 2.0, "word": 2.0, "number": 1.5, "pick": 1.0,
 }  # fmt: skip
 """How much more often than by their own weights the tasks of a family are drawn: it has many of them, or hard ones."""
 
