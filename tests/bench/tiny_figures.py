@@ -132,8 +132,8 @@ def cells() -> Iterator[Cell]:
         yield Cell("real tables", name, "LoRA", measure=partial(_tuned_table, name))
     for style in ("precise", "vague"):
         yield Cell("two hops", "end to end", style, measure=partial(_hops, style=style))
-    for condition, maker in WRITTEN.items():
-        yield Cell("instructions", "used without demos", condition, measure=partial(_used, maker=maker))
+    for condition, writer in WRITTEN.items():
+        yield Cell("instructions", "used without demos", condition, measure=partial(_used, maker=writer))
     yield Cell("judging", "which of two answers is right", "precise", partial(_judging, settings=CONDITIONS["precise"]))
     for condition, settings in LONG.items():
         yield Cell("long prompts", "questions over 1,000 to 1,400 tokens", condition, partial(_long, settings=settings))
