@@ -14,6 +14,7 @@ import pytest
 
 from lmprog.lm.tiny.curriculum import lexicon, lists, numbers, pairs, rules, tables, words
 from lmprog.lm.tiny.curriculum.example import END, NAMES, REASONING, Task, Turn
+from lmprog.lm.tiny.curriculum.world import RELATIONS
 
 FIXED = (*words.TASKS, *lists.TASKS, *numbers.TASKS)
 
@@ -213,27 +214,37 @@ def test_a_rule_does_what_it_states() -> None:
 
 def test_a_pair_of_answers_stands_in_the_order_that_is_asked_for() -> None:
     joints = {"a comma": " , ", "a slash": " / ", "an arrow": " -> ", "a semicolon": " ; ", "the word and": " and "}
-    checked = 0
-    for seed in range(200):
+    years = {
+        noun
+        for relations in RELATIONS.values()
+        for relation in relations.values()
+        if all(re.fullmatch(r"\d{4}", relation.value(Random(number), False)) for number in range(20))
+        for noun in relation.nouns
+    }
+    facts = dated = classes = 0
+    for seed in range(400):
         task = pairs.pair(Random(seed), bool(seed % 2))
-        asked = re.fullmatch(
-            r"First (.+) , then (.+) ; put (.+) between the two\.", task.precise[2] if task.precise else ""
-        )
+        asked = re.fullmatch(r"First (.+) , then (.+) ; put (.+) between the two\.", task.precise[2])
         if asked is None or asked[3] not in joints:
             continue
         turn = task.draw(Random(seed), bool(seed % 2))
         (text,), (answer,) = turn.inputs.values(), turn.outputs.values()
-        one, other = answer.split(joints[asked[3]])
+        answers = answer.split(joints[asked[3]])
         if task.large:
-            assert one in text and other in text and one != other
-            checked += 1
-        for said, got in ((asked[1], one), (asked[2], other)):
+            assert all(each in text for each in answers) and answers[0] != answers[1]
+            facts += 1
+        for said, got in zip((asked[1], asked[2]), answers, strict=True):
+            if task.large and said in years:
+                assert re.fullmatch(r"\d{4}", got)
+                dated += 1
             if said == "the tense":
                 assert got in ("past", "present", "future")
+                classes += 1
             if said == "the time of day":
                 assert got in ("morning", "noon", "evening", "night")
+                classes += 1
 
-    assert checked > 10
+    assert facts > 20 and dated > 5 and classes > 5
 
 
 def test_words_change_places_as_is_said_and_the_ends_never_swap() -> None:
@@ -242,7 +253,7 @@ def test_words_change_places_as_is_said_and_the_ends_never_swap() -> None:
     for seed in range(600):
         task = pairs.pair(Random(seed), False)
         turn = task.draw(Random(seed), False)
-        if task.name == "placeswap":
+        if task.name == "place_swap":
             found = re.fullmatch(r"Swap the (.+) and the (.+) word\.", task.precise[0])
             assert found and {found[1], found[2]} != {"first", "last"}
             items, answer = _items(turn.inputs["text"]), _items(turn.outputs["answer"])

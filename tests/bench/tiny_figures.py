@@ -104,7 +104,7 @@ SHOWN: Mapping[str, tuple[bool, bool]] = {
 
 
 WRITTEN: Mapping[str, Callable[..., Task] | None] = {
-    "found from examples": induce,
+    "found from examples": partial(induce, rows=0),
     "said in other words": paraphrase,
     "mended": critique,
     "the task's own": None,
@@ -303,9 +303,8 @@ def _used(lm: Tiny, count: int, *, maker: Callable[..., Task] | None) -> tuple[f
     rngs = [Random(f"induction/{number}") for number in range(len(chosen))]
     said = [rng.choice(task.held) for task, rng in zip(chosen, rngs, strict=True)]
     if maker is not None:
-        options = {"rows": 0} if maker is induce else {}
         examples = [
-            example(maker([task], **options), rng, style="precise", demos=0, held=True, renamed=False)
+            example(maker([task]), rng, style="precise", demos=0, held=True, renamed=False)
             for task, rng in zip(chosen, rngs, strict=True)
         ]
         said = asyncio.run(_answers(lm, examples))

@@ -97,7 +97,8 @@ def _classes(rng: Random, held: bool) -> Task:
 
 
 _PLACES = {"first": 0, "second": 1, "last": -1, "second last": -2}
-_OTHER_PLACES = {"first": "opening", "second": "number two", "last": "final", "second last": "last but one"}
+_OTHER_PLACES = {"first": "opening", "last": "final", "second last": "last but one"}
+"""What trained wordings may call them instead."""
 
 
 def _swap(items: list[str], one: int, other: int) -> list[str]:
@@ -189,7 +190,7 @@ def _places(rng: Random, held: bool) -> Task:
             one, other = rng.sample(list(_PLACES), 2)
         first, second = _PLACES[one], _PLACES[other]
         draw = turn(lambda items: _swap(items, first, second))
-        return _placed("swap", draw, _SWAPS, _SWAPS_HELD, {"p": one, "q": other})
+        return _placed("_swap", draw, _SWAPS, _SWAPS_HELD, {"p": one, "q": other})
     change, shown, never = rng.choice(_CHANGES)
     if (change, one) in ((_front, "first"), (_end, "last")):
         one = "second"
@@ -204,7 +205,7 @@ def _placed(
     never: Sequence[str],
     said: dict[str, str],
 ) -> Task:
-    others = {key: _OTHER_PLACES.get(place, "") for key, place in said.items()}
-    further = [text.format(**others) for text in shown if said["p"] != "second" and said["q"] != "second"]
+    others = {key: _OTHER_PLACES.get(place, place) for key, place in said.items()}
+    further = [text.format(**others) for text in shown] if "second" not in said.values() else []
     precise, held = ([text.format(**said) for text in texts] for texts in (shown, never))
     return Task(f"place{task}", FAMILY, draw, precise, held, hints=_HINTS, further=further)
