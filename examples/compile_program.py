@@ -22,6 +22,8 @@ result.save("runs/multihop.lmprog")
 program = lp.load("runs/multihop.lmprog", program=MultiHopQA(retriever))
 with lp.using(lm="tiny"):
     print(program(question="In which country is the birthplace of Houvib Lifaipu ?").answer)
+    scored = lp.evaluate(program, rows.holdout[:30], lp.metrics.exact_match("answer"))
+    print(scored.score, scored.interval, scored.failures[:1])
 # [end]
 
 assert result.shipped == "compiled"

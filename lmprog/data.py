@@ -136,7 +136,7 @@ def split(
     parts: dict[str, list[Row]] = {name: list(rows) for name, rows in given.items()} | {n: [] for n in open_parts}
     whole = sum(SHARES[name] for name in open_parts)
     ordered = sorted(
-        _together(train, names, group), key=lambda rows: _draw(seed, min(row_key(r, names, group) for r in rows))
+        together(train, names, group), key=lambda rows: _draw(seed, min(row_key(r, names, group) for r in rows))
     )
     done, bounds = 0, _bounds(open_parts, whole, len(train))
     for rows in ordered:
@@ -257,7 +257,7 @@ def _bounds(parts: Sequence[str], whole: float, rows: int) -> list[tuple[str, fl
     return ends
 
 
-def _together(rows: Sequence[Row], names: Sequence[str], group: str | None) -> list[list[Row]]:
+def together(rows: Sequence[Row], names: Sequence[str], group: str | None) -> list[list[Row]]:
     """Return the rows in sets that must not be parted: equal inputs, or one group, or linked by either."""
     leader: dict[str, str] = {}
 

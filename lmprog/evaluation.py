@@ -62,7 +62,7 @@ class Run:
     score: Score
     trace: tuple[Step, ...]
     failure: str | None = None
-    """Why the row scored 0 without a prediction."""
+    """Why the row scored 0 without a prediction; of an exception in the program's own code, with its place there."""
     bug: bool = False
     """Whether the failure is an exception of the program's own code rather than an LM's reply that does not validate."""
 
@@ -387,11 +387,12 @@ def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: Base
         return around.judge.fault
     if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
         return error
-    raised = f"the metric raised {type(error).__name__}"
-    what, unshown = f"{raised}: {error}", f"{raised}."
+    raised, place = f"the metric raised {type(error).__name__}", _place_of(error)
+    what, unshown = f"{raised}: {error}", f"{raised} ({place})." if place else f"{raised}."
     if isinstance(error, MetricError):
         what, unshown = str(error), error.unshown or unshown
-    return MetricError(f"{what} (on the row {row!r} with the prediction {prediction!r})", unshown=unshown)
+    where = f"{place}; on the row" if place else "on the row"
+    return MetricError(f"{what} ({where} {row!r} with the prediction {prediction!r})", unshown=unshown)
 
 
 async def _measured(around: _Surroundings, row: Row, prediction: Any, trace: scope.Trace) -> Any:
@@ -411,13 +412,16 @@ async def _awaited(value: Awaitable[T]) -> T:
 
 
 def _failed(row: Row, trace: scope.Trace, failure: "_Failure") -> Run:
-    return Run(row, None, Score(0.0, feedback=failure.text), trace.steps, failure.text, failure.bug)
+    text = f"{failure.text.rstrip()} ({failure.place})" if failure.place else failure.text
+    return Run(row, None, Score(0.0, feedback=failure.text), trace.steps, text, failure.bug)
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
     text: str
     bug: bool
+    place: str = ""
+    """Where in the user's code. No part of the feedback: a proposer's prompt would change with every line that moves."""
 
 
 def _failure_of(error: BaseException) -> _Failure:
@@ -441,4 +445,9 @@ def _failure_of_one(error: BaseException) -> _Failure:
         return _Failure(str(error), bug=False)
     if isinstance(error, LmprogError) and not isinstance(error, InputError):
         raise error
-    return _Failure(f"{type(error).__name__}: {error}", bug=True)
+    return _Failure(f"{type(error).__name__}: {error}", bug=True, place=_place_of(error))
+
+
+def _place_of(error: BaseException) -> str:
+    """Return where an exception came up in the user's code; nothing of lmprog's own, which say what to do instead."""
+    return "" if isinstance(error, LmprogError) else loop.users_place(error)

@@ -2,9 +2,10 @@
 
 import hashlib
 import inspect
+import logging
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from os import PathLike, fspath
@@ -16,21 +17,25 @@ from lmprog import loop, scope
 from lmprog.artifact import signatures_of
 from lmprog.budget import MOST_VAL, Size
 from lmprog.certificate import Gate
-from lmprog.data import LEAST_HOLDOUT, SHARES, Splits, fingerprint, read_rows, split
+from lmprog.data import LEAST_HOLDOUT, SHARES, Row, Splits, fields_in, fingerprint, read_rows, split, together
 from lmprog.errors import CapabilityError, DataError, InputError, ScopeError
 from lmprog.evaluation import check_concurrency
 from lmprog.identity import identity_of
 from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Budget, Role
 from lmprog.lm.specs import from_spec
+from lmprog.lm.wire import shown
 from lmprog.metrics import Metric, check_metric
-from lmprog.module import M, Module, Program, check_capabilities, check_program, params_of, predictors
+from lmprog.module import M, Module, Program, check_capabilities, check_program, inputs_of, params_of, predictors
+from lmprog.narration import count
 from lmprog.optimizer import Optimizer, needs_of
 from lmprog.registry import names
 from lmprog.request import LM
 from lmprog.secrets import is_key, keep_secret, redact, redact_code
+from lmprog.signature import fields_of, fits, type_name
 
 PLAIN = (str, int, float, bool)
+_log = logging.getLogger("lmprog")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -170,17 +175,50 @@ def splits_of(job: Job[M]) -> Splits:
     if len(splits.holdout) < LEAST_HOLDOUT and job.gate != "none":
         share = SHARES["holdout"] / (1 if job.val is None else SHARES["train"] + SHARES["holdout"])
         needed = math.ceil(LEAST_HOLDOUT / share)
-        more = "" if job.holdout is not None else f" Of `train` {share:.0%} become holdout: give {needed} rows or more."
+        more = f" Of `train` {share:.0%} become holdout: give {needed} rows or more.{_alike(job, train)}"
         raise DataError(
-            f"the holdout has {len(splits.holdout)} rows, and fewer than {LEAST_HOLDOUT} prove nothing.{more} "
+            f"the holdout has {count(len(splits.holdout), 'row')}, and fewer than {LEAST_HOLDOUT} prove nothing."
+            f"{more if job.holdout is None else f' Give {LEAST_HOLDOUT} or more.'} "
             f'Or write gate="none" to ship without proof.'
         )
     for part in SHARES:
         if not getattr(splits, part):
-            raise DataError(f"the split leaves no {part} row: there are too few rows ({len(train)} in `train`).")
+            raise DataError(
+                f"the split leaves no {part} row: there are too few rows ({len(train)} in `train`).{_alike(job, train)}"
+            )
+    _warn_of_labels(job, splits.train)
     if isinstance(job.budget, str):
         splits = replace(splits, val=splits.val[: MOST_VAL[job.budget]])
     return splits
+
+
+def _alike(job: Job[M], rows: Sequence[Row]) -> str:
+    """Return how few rows can be parted from each other, where that is what leaves a part short of them; or nothing."""
+    sets = len(together(rows, inputs_of(job.program), job.group))
+    if sets == len(rows):
+        return ""
+    by = "inputs" if job.group is None else f"inputs or the same {job.group!r}"
+    return (
+        f" The {len(rows)} rows are but {count(sets, 'set')} that can be parted: those with the same {by} share a part, "
+        f"so that nothing is proven on what was learned from."
+    )
+
+
+def _warn_of_labels(job: Job[M], rows: Sequence[Row]) -> None:
+    """Say which labels cannot be values of the output of their name: an exact score is then 0, and no demo is made of them."""
+    for path, predictor in predictors(job.program).items():
+        for name, output in fields_of(predictor.signature).outputs.items():
+            if name in inputs_of(job.program):
+                continue
+            labels = [value for row in rows if isinstance(value := fields_in(row).get(name), PLAIN)]
+            odd = [value for value in labels if not fits(output, value)]
+            if odd:
+                first = "" if job.no_rows else f" (the first: {shown(repr(odd[0]))})"
+                _log.warning(
+                    "`%s` of %d in %d training rows does not fit the output of `%s`, %s%s: no demos are made of such rows, "
+                    "and a metric that compares exactly finds them all wrong. Write labels as the output can be.",
+                    name, len(odd), len(labels), path, type_name(output.annotation).removeprefix("typing."), first,
+                )  # fmt: skip
 
 
 def settings_of(job: Job[M], optimizer: Optimizer, clients: Mapping[Role, LM], splits: Splits) -> dict[str, Any]:

@@ -42,6 +42,10 @@ _INTERNAL = tuple(
     for file in (Path(__file__).parent, asyncio.__file__, futures.__file__, contextlib.__file__)
 )
 """Frames of these files say nothing about the mistake that an LmprogError tells of."""
+_LIBRARIES = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, contextlib.__file__))
+"""The folders of lmprog and of Python's own library."""
+_INSTALLED = ("site-packages", "dist-packages")
+"""Folders of packages that were installed."""
 
 
 class Workers:
@@ -552,6 +556,26 @@ def users_part(trace: TracebackType | None) -> TracebackType | None:
             return first
         first, inside = first.tb_next, inside or internal
     return trace
+
+
+def users_place(error: BaseException) -> str:
+    """Return where in the user's code an exception came up, as `task.py, line 6, in metric`; empty where none of it was run.
+
+    It is the innermost frame that is neither lmprog's, Python's own nor an installed package's. It holds no folder, and
+    so is the same on every machine.
+    """
+    trace, place = error.__traceback__, ""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if _is_users(code.co_filename):
+            place = f"{Path(code.co_filename).name}, line {trace.tb_lineno}, in {code.co_name}"
+        trace = trace.tb_next
+    return place
+
+
+def _is_users(file: str) -> bool:
+    generated = file.startswith("<") and file != "<stdin>"
+    return not (generated or file.startswith(_LIBRARIES) or any(name in Path(file).parts for name in _INSTALLED))
 
 
 def _of_a_library(trace: TracebackType) -> bool:

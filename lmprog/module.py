@@ -15,7 +15,7 @@ from lmprog.lm import plain
 from lmprog.params import Params, PredictorParams
 from lmprog.predict import LONE_PATH, Predict
 from lmprog.request import LM
-from lmprog.signature import Field, check_demo, fields_of
+from lmprog.signature import Field, Signature, check_demo, fields_of
 from lmprog.tools import Told, told
 
 P = ParamSpec("P")
@@ -128,12 +128,12 @@ def is_sync(program: Program) -> bool:
 def check_program(given: object) -> None:
     """Refuse what is no program: InputError."""
     if not isinstance(given, (Module, Predict)):
-        kind = given.__name__ if isinstance(given, type) else ""
-        what = (
-            f"the class {kind}: write `{kind}(...)`, a program made of it"
-            if kind
-            else f"{given!r}, not a Module or Predict"
-        )
+        if isinstance(given, type):
+            kind = given.__name__
+            made = f"lp.Predict({kind})" if issubclass(given, Signature) else f"{kind}(...)"
+            what = f"the class {kind}: write `{made}`, a program made of it"
+        else:
+            what = f"{given!r}, not a Module or Predict"
         raise InputError(f"the program is {what}.")
 
 

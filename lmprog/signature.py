@@ -212,6 +212,15 @@ def labeled_demo(signature: type[Signature], values: Mapping[str, object]) -> De
         return None  # a label of another type than the output, such as a list of accepted answers
 
 
+def fits(field: Field, value: object) -> bool:
+    """Tell whether a row's value can be a field's, in a demo."""
+    try:
+        field.encode(_typed(field, value))
+    except (ValidationError, InputError):
+        return False
+    return True
+
+
 _reasoned: dict[type[Signature], type[Signature]] = {}
 
 

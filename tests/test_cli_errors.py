@@ -256,7 +256,7 @@ def test_an_option_that_sends_to_the_python_api_names_the_option_of_the_command_
 @pytest.mark.parametrize(
     ("metric", "says"),
     [
-        ("return 1 / abs(row['number'] - 60) > 1", "the metric raised ZeroDivisionError: division by zero (on the row {'number': 60"),
+        ("return 1 / abs(row['number'] - 60) > 1", "division by zero (qa.py, line 39, in metric; on the row {'number': 60"),
         ("return 1.5 if row['number'] == 60 else 0.5", "the metric returned 1.5"),
     ],
 )  # fmt: skip
@@ -597,7 +597,7 @@ def test_no_rows_keeps_what_stands_in_rows_out_of_report_and_screen(folder: Path
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("raise KeyError(row)", "the metric raised KeyError."),
+        ("raise KeyError(row)", "the metric raised KeyError (qa.py, line 39, in metric)."),
         ("return [row]", "the metric returned a list."),
         ("return 7", "the metric returned 7."),
     ],

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import itertools
 import json
 import random
 import re
@@ -9,13 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import CoroutineType, FrameType, FunctionType, ModuleType
-from typing import Any, cast
+from typing import Any, Literal, cast
 from zlib import crc32
 
 import pytest
 
 import lmprog as lp
 from lmprog.budget import Size, estimate
+from lmprog.job import Job, splits_of
 from lmprog.metrics import exact_match
 from lmprog.module import M
 from lmprog.optimizer import Optimizer, Outcome, Problem
@@ -269,6 +271,22 @@ class TestGates:
                 val=rows(90, 99),
                 metric=exact_match("answer"),
                 lm=ScriptedLM(graded),
+            )
+
+    @pytest.mark.parametrize(
+        ("group", "gate", "said"),
+        [
+            (None, "no-harm", "the holdout has 0 rows.* The 120 rows are but 1 set that can be parted: those with the same inputs"),
+            ("answer", "none", "leaves no val row.* but 1 set that can be parted: those with the same inputs or the same 'answer'"),
+        ],
+    )  # fmt: skip
+    def test_rows_that_cannot_be_parted_are_told_apart_from_too_few(
+        self, group: str | None, gate: Any, said: str
+    ) -> None:
+        alike = rows(7, 8) * 120 if group is None else [{**row, "answer": "same"} for row in rows(0, 120)]
+        with pytest.raises(lp.DataError, match=said):
+            lp.compile(
+                Asking(), train=alike, metric=exact_match("answer"), lm=ScriptedLM(graded), group=group, gate=gate
             )
 
     def test_the_count_named_is_enough(self, tmp_path: Path) -> None:
@@ -746,6 +764,42 @@ class TestPrograms:
         }
 
 
+class Judged(lp.Signature):
+    """Say what the question is like."""
+
+    question: str = lp.InputField()
+    answer: Literal["odd", "even"] = lp.OutputField()
+
+
+class TestLabels:
+    """Labels that cannot be a value of the output of their name."""
+
+    def told(self, caplog: pytest.LogCaptureFixture, labels: Sequence[Any], **changes: Any) -> list[str]:
+        def labelled(given: Rows) -> Rows:
+            return [{**row, "answer": label} for row, label in zip(given, itertools.cycle(labels), strict=False)]
+
+        caplog.clear()
+        parts = [labelled(part) for part in (TRAIN, VAL, HOLDOUT)]
+        splits_of(Job(lp.Predict(Judged), parts[0], exact_match("answer"), parts[1], parts[2], **changes))
+        return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+    def test_are_told_with_the_first_of_them(self, caplog: pytest.LogCaptureFixture) -> None:
+        [said] = self.told(caplog, ["odd", "Even"])
+        half, whole = len(TRAIN) // 2, len(TRAIN)
+        assert f"`answer` of {half} in {whole} training rows does not fit" in said
+        assert "Literal['odd', 'even']" in said and "'Even'" in said
+
+    def test_are_not_shown_where_rows_are_not(self, caplog: pytest.LogCaptureFixture) -> None:
+        [said] = self.told(caplog, [1], no_rows=True)
+        assert "does not fit" in said and "the first" not in said
+
+    @pytest.mark.parametrize("labels", [["odd", "even"], [["odd", "even"]], [None]])
+    def test_that_fit_or_are_for_the_metric_alone_pass(
+        self, caplog: pytest.LogCaptureFixture, labels: Sequence[Any]
+    ) -> None:
+        assert not self.told(caplog, labels)
+
+
 class TestRefusals:
     def refused(self, error: type[lp.LmprogError], match: str, **changes: Any) -> ScriptedLM:
         lm = ScriptedLM(changes.pop("handler", graded))
@@ -764,6 +818,7 @@ class TestRefusals:
 
         self.refused(lp.InputError, "Hidden has no predictor in its attributes", program=Hidden())
         self.refused(lp.InputError, r"the program is the class Asking: write `Asking\(...\)`", program=Asking)
+        self.refused(lp.InputError, r"the program is the class Reply: write `lp.Predict\(Reply\)`", program=Reply)
         self.refused(lp.InputError, "the metric is 'exact'", metric="exact")
 
     @pytest.fixture(autouse=True)

@@ -2,11 +2,15 @@
 
 import asyncio
 import gc
+import json
+import operator
 import random
+import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -19,6 +23,8 @@ from lmprog.scope import Step
 from lmprog.testing import Answer, Asked, ScriptedLM
 
 Program = Callable[[], Any]
+HERE = Path(__file__).name
+LINES = Path(__file__).read_text().splitlines()
 
 
 class Solve(lp.Signature):
@@ -89,6 +95,12 @@ class Breaking(lp.Module):
 ROWS = [{"question": f"q{number}", "answer": f"q{number}"} for number in range(32)]
 BOTH: list[Program] = [Sync, Async]
 exact = lp.metrics.exact_match("answer")
+
+
+def line_of(start: str) -> int:
+    """Return the number of the only line of this file that starts so."""
+    (number,) = (number for number, line in enumerate(LINES, start=1) if line.lstrip().startswith(start))
+    return number
 
 
 def echo(asked: Asked) -> Answer:
@@ -239,8 +251,15 @@ def test_an_exception_of_the_programs_own_code_on_a_few_rows_is_data() -> None:
     evaluation = lp.evaluate(Breaking("q1", "q3"), ROWS[:4], exact, lm=ScriptedLM(echo))
 
     assert evaluation.scores == (1.0, 0.0, 1.0, 0.0)
-    assert [run.failure for run in evaluation.failures] == [f"ValueError: cannot parse q{n}" for n in (1, 3)]
+    place = f"({HERE}, line {line_of('raise ValueError')}, in forward)"
+    assert [run.failure for run in evaluation.failures] == [f"ValueError: cannot parse q{n} {place}" for n in (1, 3)]
     assert all(run.bug for run in evaluation.failures)
+
+
+def test_what_a_proposer_reads_of_a_row_that_failed_does_not_change_with_the_line() -> None:
+    evaluation = lp.evaluate(Breaking("q1"), ROWS[:4], exact, lm=ScriptedLM(echo))
+
+    assert evaluation.runs[1].score.feedback == "ValueError: cannot parse q1"
 
 
 @pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt, asyncio.CancelledError])
@@ -267,12 +286,82 @@ def test_a_program_that_exits_on_a_row_has_failed_on_that_row(leave: type[BaseEx
     program = AsyncLeaving() if as_async else Leaving()
     result = lp.evaluate(program, ROWS, exact, lm=ScriptedLM(lambda asked: {"answer": asked.inputs["question"]}))
 
-    assert [run.failure for run in result.failures] == [f"{leave.__name__}: enough"]
+    assert [run.bug for run in result.failures] == [True]
+    name = "aforward" if as_async else "forward"
+    assert re.fullmatch(rf"{leave.__name__}: enough \({HERE}, line \d+, in {name}\)", str(result.failures[0].failure))
 
 
 def test_an_exception_of_the_programs_own_code_on_most_rows_is_raised_with_the_first() -> None:
     with pytest.raises(lp.DataError, match=r"failed on 3 of 4 rows.*ValueError: cannot parse q1.*'q1'"):
         lp.evaluate(Breaking("q1", "q2", "q3"), ROWS[:4], exact, lm=ScriptedLM(echo))
+
+
+def shout(found: Any) -> str:
+    return str(found.answr).upper()
+
+
+class Shouting(lp.Module):
+    def __init__(self) -> None:
+        self.solve = lp.Predict(Solve)
+
+    def forward(self, question: str) -> str:
+        return shout(self.solve(question=question))
+
+
+class ShoutingAtOnce(lp.Module):
+    """Shouts in a TaskGroup, which raises what fails as a group."""
+
+    def __init__(self) -> None:
+        self.solve = lp.Predict(Solve)
+
+    async def aforward(self, question: str) -> str:
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(self.shouted(question))
+        return call.result()
+
+    async def shouted(self, question: str) -> str:
+        return shout(await self.solve.acall(question=question))
+
+
+@pytest.mark.parametrize("program", [Shouting, ShoutingAtOnce])
+def test_an_exception_in_what_a_program_calls_is_raised_with_the_line_there(program: Program) -> None:
+    place = rf"\({HERE}, line {line_of('return str(found.answr')}, in shout\)"
+
+    with pytest.raises(
+        lp.DataError, match=rf"'Solve' object has no attribute 'answr' {place}, on the row {{'question'"
+    ):
+        lp.evaluate(program(), ROWS[:4], exact, lm=ScriptedLM(echo))
+
+
+def test_an_exception_that_python_s_library_raises_has_the_line_that_called_it() -> None:
+    class Reading(lp.Module):
+        def __init__(self) -> None:
+            self.solve = lp.Predict(Solve)
+
+        def forward(self, question: str) -> Any:
+            return json.loads(self.solve(question=question).answer)
+
+    with pytest.raises(lp.DataError, match=rf"\({HERE}, line {line_of('return json.loads')}, in forward\), on the row"):
+        lp.evaluate(Reading(), ROWS[:4], exact, lm=ScriptedLM(echo))
+
+
+def test_an_error_of_lmprog_in_the_program_keeps_its_text() -> None:
+    class Misspelt(lp.Module):
+        def __init__(self) -> None:
+            self.count = lp.Predict(Count, retries=0)
+
+        def forward(self, question: str) -> Any:
+            if question == "q1":
+                raise lp.InputError("`question` is too long.")
+            return self.count(question=question)
+
+    def handler(asked: Asked) -> Answer:
+        return {"answer": "many" if asked.inputs["question"] == "q2" else "7"}
+
+    first, second = lp.evaluate(Misspelt(), ROWS[:5], always, lm=ScriptedLM(handler)).failures
+
+    assert first.failure == "InputError: `question` is too long."
+    assert HERE not in str(second.failure)
 
 
 @pytest.mark.parametrize("program", [Sync, Async, Careless])
@@ -358,7 +447,27 @@ def test_a_metric_that_raises_stops_the_run_with_the_row(kind: Literal["sync", "
         return broken(row, prediction)
 
     metric: Metric = broken if kind == "sync" else broken_async
-    with pytest.raises(lp.MetricError, match=r"the metric raised KeyError: 'gold' \(on the row .*'q2'.*\)"):
+    place = f"{HERE}, line {line_of('raise KeyError')}, in broken"
+    with pytest.raises(
+        lp.MetricError, match=rf"the metric raised KeyError: 'gold' \({place}; on the row .*'q2'.*\)"
+    ) as raised:
+        lp.evaluate(Sync(), ROWS, metric, lm=ScriptedLM(echo))
+    assert raised.value.unshown == f"the metric raised KeyError ({place})."
+
+
+def test_a_metric_that_raises_ends_a_compile_with_the_line(tmp_path: Path) -> None:
+    def broken(row: dict[str, str], prediction: Solve) -> bool:
+        return row["gold"] == prediction.answer
+
+    place = f"{HERE}, line {line_of('return row[')}, in broken"
+    with pytest.raises(lp.MetricError, match=rf"the metric raised KeyError: 'gold' \({place}; on the row"):
+        lp.compile(Sync(), train=ROWS * 5, metric=broken, lm=ScriptedLM(echo), gate="none", run_dir=tmp_path / "run")
+
+
+def test_a_metric_that_raises_without_a_line_of_the_user_s_has_no_place() -> None:
+    metric: Any = operator.getitem
+
+    with pytest.raises(lp.MetricError, match=r"the metric raised \w+: [^(]* \(on the row"):
         lp.evaluate(Sync(), ROWS, metric, lm=ScriptedLM(echo))
 
 
@@ -402,7 +511,7 @@ def test_a_judge_whose_reply_does_not_validate_stops_the_run_with_the_row() -> N
     def handler(asked: Asked) -> Answer:
         return {"good": "perhaps"} if asked.outputs == ("good",) else echo(asked)
 
-    with pytest.raises(lp.MetricError, match=r"(?s)the metric raised OutputError: .*perhaps.*'q0'"):
+    with pytest.raises(lp.MetricError, match=r"(?s)the metric raised OutputError: .*perhaps.* \(on the row .*'q0'"):
         lp.evaluate(Sync(), ROWS[:1], judged, lm=ScriptedLM(handler))
 
 

@@ -454,7 +454,9 @@ def test_bootstrapping_takes_no_more_than_its_share(calls: int) -> None:
     assert taken > SHARE * calls - 2  # less than another row of two calls is left over
 
 
-def test_where_no_row_gets_the_full_score_the_best_quarter_teaches() -> None:
+def test_where_no_row_gets_the_full_score_the_best_quarter_teaches_and_that_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     def partly(row: dict[str, str], prediction: object) -> float:
         return int(row["answer"]) / 100
 
@@ -463,6 +465,10 @@ def test_where_no_row_gets_the_full_score_the_best_quarter_teaches() -> None:
     successes = loop.run(bootstrap(problem, params_of(problem.program), wanted=40), instead="")
 
     assert sorted(success.row for success in successes) == list(range(30, 40))
+    assert (
+        "no training row got the full score: demos are made of the best 10, with scores of 0.30 to 0.39."
+        in caplog.messages
+    )
 
 
 def test_only_rows_that_label_every_output_of_a_predictor_make_labelled_demos() -> None:

@@ -1,5 +1,6 @@
 """Demos: from the labels of training rows, and from the program's own successful runs."""
 
+import logging
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from lmprog.module import predictors
 from lmprog.optimizer import Problem
 from lmprog.params import Demo, Params
 from lmprog.signature import Signature, demo_of, fields_of, labeled_demo
+
+_log = logging.getLogger("lmprog")
 
 DemoSets = Mapping[str, tuple[Demo, ...]]
 """One demo set for every predictor, by path."""
@@ -87,6 +90,12 @@ class _Waves:
     def successes(self) -> list[Success]:
         """Return what the passing rows teach, in the order in which they were drawn."""
         passing = self._passing()
+        scores = [run.score.value for run in passing.values()]
+        if scores and self._threshold is None and max(scores) < 1.0:
+            _log.warning(
+                "no training row got the full score: demos are made of the best %d, with scores of %.2f to %.2f.",
+                len(scores), min(scores), max(scores),
+            )  # fmt: skip
         return [Success(index, _demos_of(self._problem, passing[index])) for index in self._order if index in passing]
 
     async def _run_wave(self, teacher: Params, wave: Sequence[int], sample: int) -> None:
