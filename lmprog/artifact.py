@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, overload
+from typing import Annotated, Any, Literal, TypeVar, cast, overload
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.errors import PydanticUserError
@@ -21,7 +21,7 @@ from lmprog.certificate import Certificate
 from lmprog.errors import ArtifactError, DataError, InputError, ParamsError, SignatureError
 from lmprog.lm import adapters
 from lmprog.module import M, Program, check_program, params_of, predictors, with_params
-from lmprog.params import Params
+from lmprog.params import Demo, Params, PredictorParams
 from lmprog.predict import ChainOfThought, Predict
 from lmprog.registry import find, names
 from lmprog.request import read_json
@@ -39,6 +39,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time of every entry, so that equal contents give equal bytes."""
 
 _log = logging.getLogger("lmprog")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,19 @@ class Artifact:
     @property
     def params(self) -> Params:
         """The params that ship."""
-        return Params.from_json(json.dumps(self.manifest["params"]))
+        return self._params("params")
 
     @property
     def baseline_params(self) -> Params:
         """The params of the program as it was written."""
-        return Params.from_json(json.dumps(self.manifest["baseline_params"]))
+        return self._params("baseline_params")
+
+    def _params(self, part: str) -> Params:
+        """Return params with the fields of demos in the order of their signatures: JSON here has names sorted."""
+        read, signatures = Params.from_json(json.dumps(self.manifest[part])), self.manifest["signatures"]
+        return Params(
+            {path: _in_order(value, signatures[path]) if path in signatures else value for path, value in read.items()}
+        )
 
     @property
     def certificate(self) -> Certificate | None:
@@ -226,6 +234,16 @@ def source_digest(thing: object) -> str:
         return hashlib.sha256(inspect.getsource(cast("Any", thing)).encode()).hexdigest()[:16]
     except (OSError, TypeError):  # written in an interactive session, or made at run time
         return "unknown"
+
+
+def _in_order(value: PredictorParams, signature: Mapping[str, Any]) -> PredictorParams:
+    order = [field["name"] for side in ("inputs", "outputs", "tools") for field in signature.get(side, ())]
+
+    def ordered(fields: Mapping[str, T]) -> dict[str, T]:
+        return {name: fields[name] for name in dict.fromkeys([*order, *fields]) if name in fields}
+
+    demos = tuple(Demo(inputs=ordered(demo.inputs), outputs=ordered(demo.outputs)) for demo in value.demos)
+    return value.replace(demos=demos, field_descriptions=ordered(value.field_descriptions))
 
 
 def _describe(program: Program) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, Program, check_params, inputs_of, params_of, predictors, with_params
 from lmprog.narration import Logged
-from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, named, searched
+from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, check_packages, named, searched
 from lmprog.params import Params
 from lmprog.report import Clock, Facts, render
 from lmprog.request import LM
@@ -92,6 +92,8 @@ async def _run(job: Job[M], listeners: Sequence[Listener], ledger: Ledger) -> Co
     check_needs(optimizer, clients)
     settings = settings_of(job, optimizer, clients, splits)
     path = run_path(job, settings)
+    if not (path / RESULT).exists():  # what is finished is returned without them
+        check_packages(optimizer, job.program, clients["task"])
     with RunDir.opened(path, settings) as run_dir:
         facts = run_dir.facts()
         if facts.get("finished") and (path / RESULT).exists() and facts.get("no_rows", False) == job.no_rows:
@@ -123,8 +125,8 @@ def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
     certificate, order = cast("Certificate", artifact.certificate), predictors(job.program)
     return CompileResult(
         program=artifact.bind(job.program),
-        params=Params({path: artifact.params[path] for path in order}),
-        baseline_params=Params({path: artifact.baseline_params[path] for path in order}),
+        params=_in_order(artifact.params, order),
+        baseline_params=_in_order(artifact.baseline_params, order),
         certificate=certificate,
         shipped=certificate.shipped,
         spent=Ledger().spent,
@@ -132,6 +134,10 @@ def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
         run_dir=run_dir.path,
         artifact=artifact,
     )
+
+
+def _in_order(params: Params, paths: Iterable[str]) -> Params:
+    return Params({path: params[path] for path in paths})
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,8 +402,8 @@ class Compiling(Generic[M]):
         self.run_dir.note(finished=True, no_rows=job.no_rows)
         return CompileResult(
             artifact.bind(job.program),
-            params,
-            self.baseline,
+            _in_order(artifact.params, self.baseline),
+            _in_order(artifact.baseline_params, self.baseline),
             certificate,
             certificate.shipped,
             self.ledger.spent,

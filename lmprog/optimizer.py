@@ -224,6 +224,11 @@ class Stages:
         """What the parts need of the task LM."""
         return frozenset[str]().union(*map(needs_of, self.optimizers))
 
+    def check_packages(self, program: Program, lm: LM) -> None:
+        """Have each part refuse to begin without its packages."""
+        for optimizer in self.optimizers:
+            check_packages(optimizer, program, lm)
+
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best outcome of any stage. A stage that finds nothing better is not built upon."""
         outcomes: list[Outcome] = []
@@ -266,6 +271,16 @@ def _without_weights(params: Params, lm: LM) -> Params:
 def needs_of(optimizer: Optimizer) -> frozenset[str]:
     """Return the capabilities that an optimizer needs of the task LM, beyond `generate`: its attribute `needs`, if it has one."""
     return frozenset(getattr(optimizer, "needs", ()))
+
+
+def check_packages(optimizer: Optimizer, program: Program, lm: LM) -> None:
+    """Have an optimizer refuse, before any call, to search where its packages are missing: by its method of this name, if it has one.
+
+    `lm` is that of the task. InputError where one is missing.
+    """
+    own: Callable[[Program, LM], None] | None = getattr(optimizer, "check_packages", None)
+    if own is not None:
+        own(program, lm)
 
 
 def _digest(*parts: object) -> str:

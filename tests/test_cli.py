@@ -67,6 +67,25 @@ LM = ScriptedLM(reply)
 NAMES = ["not a task"]
 TASK = lp.Task("adding", Adder, metric, load, "adds one")
 '''
+SUM = '''
+lp.configure(lm=LM)
+
+
+class Sum(lp.Signature):
+    """Add two."""
+
+    number: int = lp.InputField()
+    by: int = lp.InputField()
+    answer: str = lp.OutputField()
+
+
+def sums() -> Splits:
+    parts = [tuple({**row, "by": 1} for row in part) for part in (load().train, load().val, load().holdout)]
+    return Splits(*parts)
+
+
+SUM = lp.Task("summing", lambda: lp.Predict(Sum), metric, sums, "adds two")
+'''
 QUICK = ["--optimizer", "labeled-few-shot", "--run-dir", "run"]
 
 
@@ -156,6 +175,21 @@ def test_a_finished_run_returns_with_no_call(folder: Path, capsys: pytest.Captur
     again = json.loads(capsys.readouterr().out)
     assert again["certificate"] == first["certificate"]
     assert again["spent"]["sent"]["task"]["calls"] == 0
+
+
+def test_a_finished_run_prints_fields_in_the_order_of_the_signature_as_the_first_did(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder, more=SUM)
+    main(["compile", "qa.py:SUM", *QUICK])
+    first = capsys.readouterr().out
+
+    main(["compile", "qa.py:SUM", *QUICK])
+
+    again = capsys.readouterr().out
+    shown = first[first.index("  demos 0 -> ") : first.index("artifact  ")]
+    assert re.search(r"  1\. number: \d+\n     by: 1\n   -> answer: ", shown)
+    assert shown in again
 
 
 def test_the_exit_code_tells_that_the_baseline_shipped(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -384,6 +418,19 @@ def test_show_tells_what_an_artifact_holds(artifact: str, capsys: pytest.Capture
     assert code == 0
     for part in ("qa", "Adder", "gain +0.75", "scripted", "pydantic", "Add one.", "16 demos", "answer: "):
         assert part in out
+
+
+def test_show_has_fields_in_the_order_of_the_signatures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program, outputs = find_task("multihop").program(), {"answer": "A", "reasoning": "R"}
+    demo = lp.Demo(inputs={"passages": ["P"], "question": "Q"}, outputs=outputs)
+    shown = lp.with_params(program, lp.params_of(program).replace("answer", demos=(demo,)))
+
+    code = main(["show", str(lp.save(shown, tmp_path / "a.lmprog"))])
+
+    assert code == 0
+    assert (
+        "  1. question: Q\n     passages: [1 entry] P\n   -> reasoning: R\n   -> answer: A\n" in capsys.readouterr().out
+    )
 
 
 def test_show_as_json_is_the_manifest(artifact: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ import pytest
 from finetune_server import BASE_SAYS, KEY, Fault, Server, serving
 from openai_server import serving as serving_chats
 from test_finetune import METRIC, rows
+from test_finetune import compiled as compiled_here
 
 import lmprog as lp
 from lmprog import loop
@@ -23,11 +24,13 @@ from lmprog.artifact import read_artifact
 from lmprog.lm import adapters
 from lmprog.lm.ledger import Ledger
 from lmprog.lm.openai import TunedModel
-from lmprog.optimizer import Problem
+from lmprog.lm.specs import from_spec
+from lmprog.optimizer import Problem, check_packages, named, needs_of
 from lmprog.optimizers.train import hosted, trainer
 from lmprog.optimizers.train.examples import Example
 from lmprog.optimizers.train.trainer import DONE, Trained, Training, train
 from lmprog.params import Weights
+from lmprog.registry import names
 from lmprog.testing import problem_for
 
 PLAIN = Training()
@@ -191,6 +194,66 @@ def test_a_host_without_the_api_is_found_out_before_any_run_for_examples(tmp_pat
             )  # fmt: skip
 
         assert server.counts.total == 4, "the first rows alone"
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        *(name for name in names("optimizers") if needs_of(named(name))),
+        "bootstrap -> finetune",
+        "mipro -> finetune -> mipro",
+        "better-together:schedule=pw",
+    ],
+)
+def test_missing_packages_are_told_before_any_call_by_all_that_would_train_here(
+    optimizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
+    some: dict[str, Any] = {"train": rows(60), "holdout": rows(96)[60:], "metric": METRIC, "lm": "tiny"}
+
+    for act in (lp.compile, lp.plan):
+        with pytest.raises(lp.InputError, match=r"fine-tuning needs no_such_package: pip install 'lmprog\[finetune\]'"):
+            act(Sorter(), optimizer=optimizer, run_dir=tmp_path / "run", **some)
+    assert not (tmp_path / "run").exists()
+
+
+def test_training_at_a_host_needs_none_of_the_packages(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
+
+    result = compiled(server, tmp_path / "run", optimizer="bootstrap -> finetune")
+
+    assert result.spent.total_sent.calls
+
+
+def test_a_predictor_that_names_an_lm_for_itself_needs_what_that_one_does(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
+    own = lp.params_of(Sorter()).replace("sort", config={"lm": "tiny"})
+
+    check_packages(named("finetune"), Sorter(), client(server))
+
+    with pytest.raises(lp.InputError, match="no_such_package"):
+        check_packages(named("finetune"), lp.with_params(Sorter(), own), client(server))
+
+
+def test_a_schedule_without_weights_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
+
+    check_packages(named("better-together:schedule=p"), Sorter(), from_spec("tiny"))
+
+
+def test_a_finished_run_is_opened_where_the_packages_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = compiled_here(tmp_path / "run", optimizer="finetune:steps=2,batch=4")
+    monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
+
+    again = compiled_here(tmp_path / "run", optimizer="finetune:steps=2,batch=4")
+
+    assert again.certificate == first.certificate
 
 
 def test_options_that_a_host_does_not_have_are_refused(server: Server, tmp_path: Path) -> None:

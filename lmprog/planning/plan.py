@@ -21,7 +21,7 @@ from lmprog.lm.limit import Slots
 from lmprog.lm.retry import patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, Program
-from lmprog.optimizer import Optimizer, named
+from lmprog.optimizer import Optimizer, check_packages, named
 from lmprog.planning.findings import Plan
 from lmprog.planning.probe import Probed, probe
 from lmprog.planning.records import TIMINGS, Recording
@@ -44,6 +44,7 @@ async def _made(job: Job[M]) -> Plan:
     check(job)
     optimizer, clients, splits = named(job.optimizer), clients_of(job), splits_of(job)
     check_needs(optimizer, clients)
+    check_packages(optimizer, job.program, clients["task"])
     settings = settings_of(job, optimizer, clients, splits)
     with (
         RunDir.opened(run_path(job, settings), settings) as run_dir,

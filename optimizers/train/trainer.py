@@ -18,6 +18,8 @@ from lmprog.errors import CapReached, InputError, LMError
 from lmprog.lm.adapters import Tunable, content_of, keep
 from lmprog.lm.ledger import Amount
 from lmprog.lm.openai import OpenAI
+from lmprog.lm.specs import from_spec
+from lmprog.module import Program, params_of
 from lmprog.optimizer import Problem
 from lmprog.optimizers.train.examples import Example
 from lmprog.params import Weights
@@ -56,6 +58,13 @@ class Training:
     """Checks on these without a gain after which training ends; there are 20 in all."""
     processes: int = 1
     """Processes that share each step, started by accelerate: one a GPU."""
+
+    def check_packages(self, program: Program, lm: LM) -> None:
+        """Raise InputError where a package is missing and a predictor's LM would be trained here, not at its host."""
+        specs = dict.fromkeys(value.config.lm for value in params_of(program).values())
+        tuned = [lm if spec is None else from_spec(spec) for spec in specs]
+        if any("finetune" in one.capabilities and not isinstance(one, OpenAI) for one in tuned):
+            _check_packages()
 
 
 @dataclass(frozen=True, slots=True)
