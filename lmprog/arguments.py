@@ -216,15 +216,15 @@ def inputs_said(program: Program, pairs: Sequence[str], object_text: str | None)
     return inputs
 
 
-def inputs_on(file: TextIO, program: Program) -> Iterator[dict[str, Any]]:
-    """Yield the inputs of each line of JSON Lines. Fields that are no inputs are left out: they are labels."""
+def inputs_on(file: TextIO, program: Program) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the inputs of each line of JSON Lines, behind where it stands. Fields that are no inputs are left out: they are labels."""
     known = inputs_of(program)
     for number, line in enumerate(file, start=1):
         if line.strip():
-            row = _object(line, f"standard input, line {number}")
-            inputs = {name: value for name, value in row.items() if name in known}
-            check_names(program, inputs, f"standard input, line {number}")
-            yield inputs
+            where = f"standard input, line {number}"
+            inputs = {name: value for name, value in _object(line, where).items() if name in known}
+            check_names(program, inputs, where)
+            yield where, inputs
 
 
 def check_names(program: Program, inputs: Mapping[str, object], where: str) -> None:

@@ -321,16 +321,17 @@ def run(
         example = str(recorded) if str(recorded).startswith("http") else EMBEDDED
         client, _ = lm_of(lm, embedded=str(recorded).startswith(EMBEDDED), why_not=known, example=example)
         inputs = inputs_said(loaded, pairs or [], input_text)
-        rows = iter([inputs]) if inputs is not None else _inputs_sent(loaded)
+        rows = iter([("", inputs)]) if inputs is not None else _inputs_sent(loaded)
         code, several = DONE, inputs is None
         with using(lm=client) if client is not None else using():
             while batch := list(itertools.islice(rows, AT_ONCE)):
-                for outcome in loop.run(loop.gather([_run_row(loaded, row) for row in batch]), instead=""):
+                outcomes = loop.run(loop.gather([_run_row(loaded, row) for _, row in batch]), instead="")
+                for (where, _), outcome in zip(batch, outcomes, strict=True):
                     if isinstance(outcome, _OF_ONE_ROW):
                         code = BUG
                     elif isinstance(outcome, LmprogError):
                         raise outcome
-                    _print_outcome(outcome, standard_output, as_json=as_json, several=several)
+                    _print_outcome(outcome, standard_output, where, as_json=as_json, several=several)
     return code
 
 
@@ -601,8 +602,8 @@ def _ships(kind: str) -> bool:
     return kind.partition(":")[0] == "lmprog.predict" or kind.startswith("lmprog.programs.")
 
 
-def _inputs_sent(program: Program) -> Iterator[dict[str, Any]]:
-    """Yield the inputs on each line of standard input, or raise InputError where there is no line."""
+def _inputs_sent(program: Program) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the inputs on each line of standard input, and where it stands, or raise InputError where there is no line."""
     rows = iter(()) if sys.stdin is None or sys.stdin.isatty() else inputs_on(sys.stdin, program)
     first = next(rows, None)
     if first is None:
@@ -622,10 +623,10 @@ async def _run_row(program: Program, inputs: dict[str, Any]) -> object:
         return error
 
 
-def _print_outcome(outcome: object, out: TextIO, *, as_json: bool, several: bool) -> None:
+def _print_outcome(outcome: object, out: TextIO, where: str, *, as_json: bool, several: bool) -> None:
     if isinstance(outcome, LmprogError):
         said = error_data(outcome)
-        print(f"error: {escaped(said['message'])}", file=sys.stderr)
+        print(f"error: {f'{where}: ' if where else ''}{escaped(said['message'])}", file=sys.stderr)
         if as_json:
             print_json({"error": said}, out)
         return

@@ -512,8 +512,10 @@ def test_a_reply_that_does_not_validate_fails_its_row_alone(
 
     code = main(["run", artifact, "--program", "qa.py:TASK", "--json"])
 
-    first, second, third = map(json.loads, capsys.readouterr().out.splitlines())
+    out, said = capsys.readouterr()
+    first, second, third = map(json.loads, out.splitlines())
     assert code == 1
+    assert "error: standard input, line 2: " in said
     assert (first, third) == ({"answer": "2"}, {"answer": "4"})
     assert list(second) == ["error"]
 
