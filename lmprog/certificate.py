@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from lmprog.data import LEAST_HOLDOUT
 from lmprog.evaluation import Evaluation
+from lmprog.narration import count
 from lmprog.statistics import Interval, paired_interval
 
 Gate = Literal["no-harm", "significant", "none"]
@@ -70,7 +71,7 @@ class Certificate:
             words.append(f"{self.failed['baseline']} -> {self.failed['compiled']} rows gave no prediction and scored 0")
         if self.opened_before:
             flatters = ", so this gain may flatter" if self.gain > 0 else ""
-            words.append(f"the holdout was used by {self.opened_before} other run(s) before{flatters}")
+            words.append(f"the holdout was used by {count(self.opened_before, 'other run')} before{flatters}")
         return ", ".join(words)
 
     @staticmethod

@@ -35,6 +35,8 @@ from lmprog.narration import Logged
 from lmprog.optimizer import Allowance, Optimizer, Outcome, Problem, check_packages, named, searched
 from lmprog.params import Params
 from lmprog.report import Clock, Facts, render
+from lmprog.report.history import MOST_FAILURE
+from lmprog.report.markup import clipped
 from lmprog.request import LM
 from lmprog.rundir import CALLS, REPORT, RESULT, RunDir, opened_before
 from lmprog.secrets import redact
@@ -212,7 +214,8 @@ class Compiling(Generic[M]):
 
     def _told(self, proof: "Proof") -> CompileResult[M]:
         for run in [run for evaluation in proof.holdout.values() for run in evaluation.failures][:1]:
-            where = "" if self.job.no_rows else f": {run.failure} (on {run.row!r})"
+            why, row = clipped(run.failure or "", MOST_FAILURE), clipped(repr(run.row), MOST_FAILURE)
+            where = "" if self.job.no_rows else f": {why} (on {row})"
             _log.warning("%s", redact(f"a holdout row gave no prediction{where}"))
         return self._ship(proof)
 

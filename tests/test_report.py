@@ -406,7 +406,7 @@ def test_a_gain_on_rows_that_were_used_before_may_flatter_and_none_may_not(gain:
 
     text = Page(render(facts(proof=proof))).text
 
-    assert "the holdout was used by 2 other run(s) before" in str(proof)
+    assert "the holdout was used by 2 other runs before" in str(proof)
     assert ("this gain may flatter" in str(proof)) == flatters
     assert "2 other runs looked at these holdout rows before" in text
     assert ("the gain may flatter: prove it on fresh rows" in text) == flatters
