@@ -54,8 +54,9 @@ from lmprog.exits import (
     unpipe,
 )
 from lmprog.job import Job
-from lmprog.lm import client_of, default_lm
+from lmprog.lm import client_of, default_lm, plain
 from lmprog.lm.ledger import Ledger
+from lmprog.lm.retry import FIRST_OUTAGE_S
 from lmprog.module import Program, inputs_of, using
 from lmprog.narration import count
 from lmprog.optimizer import named
@@ -323,7 +324,8 @@ def run(
         inputs = inputs_said(loaded, pairs or [], input_text)
         rows = iter([("", inputs)]) if inputs is not None else _inputs_sent(loaded)
         code, several = DONE, inputs is None
-        with using(lm=client) if client is not None else using():
+        chosen = default_lm() if client is None else client
+        with using(lm=None if chosen is None else plain(client_of(chosen), first_s=FIRST_OUTAGE_S)):
             while batch := list(itertools.islice(rows, AT_ONCE)):
                 outcomes = loop.run(loop.gather([_run_row(loaded, row) for _, row in batch]), instead="")
                 for (where, _), outcome in zip(batch, outcomes, strict=True):

@@ -28,7 +28,7 @@ from lmprog.lm.cache import CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import ROLES, Budget, Ledger, Role, Spent
 from lmprog.lm.limit import Slots
-from lmprog.lm.retry import patience_s
+from lmprog.lm.retry import FIRST_OUTAGE_S, patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, Program, check_params, inputs_of, params_of, predictors, with_params
 from lmprog.narration import Logged
@@ -40,9 +40,6 @@ from lmprog.report.markup import clipped
 from lmprog.request import LM
 from lmprog.rundir import CALLS, REPORT, RESULT, RunDir, opened_before
 from lmprog.secrets import redact
-
-PROBE_OUTAGE_S = 15.0
-"""How long the first calls wait for an LM that does not answer: it is wrong more often than down."""
 
 NOTED_EVERY_S = 1.0
 """How often run.json notes what the run has taken so far: so much of it a kill may cost the account."""
@@ -245,7 +242,7 @@ class Compiling(Generic[M]):
 
             noting = asyncio.create_task(self._noting())
             try:
-                calls_per_row = await self._probe(composed(min(PROBE_OUTAGE_S, patience_s())))
+                calls_per_row = await self._probe(composed(min(FIRST_OUTAGE_S, patience_s())))
                 problem = self._problem(composed(patience_s()), calls_per_row, emit)
                 outcome = await self._search(problem)
                 proof = await self._certify(problem, outcome)

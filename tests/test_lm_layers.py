@@ -92,11 +92,11 @@ async def let_all_run() -> None:
         await asyncio.sleep(0)
 
 
-def patient(lm: lp.LM, clock: Clock, *, outage_s: float = 600, attempts: int | None = None) -> Retried:
+def patient(lm: lp.LM, clock: Clock, *, outage_s: float = 600, **limits: Any) -> Retried:
     jitter = random.Random(0)
     return Retried(
         lm,
-        Patience(lm.name, outage_s=outage_s, attempts=attempts, sleep=clock.sleep, now=clock.now, jitter=jitter),
+        Patience(lm.name, outage_s=outage_s, sleep=clock.sleep, now=clock.now, jitter=jitter, **limits),
     )
 
 
@@ -452,6 +452,17 @@ def test_an_outage_that_lasts_ends_with_the_first_causes() -> None:
     assert "scripted has not answered for 100 s" in str(raised.value)
     assert "First causes: refused; no route; timeout." in str(raised.value)
     assert raised.value.__cause__ is errors[0]
+
+
+@pytest.mark.parametrize(("answers", "waited"), [(0, 15), (1, 100)])
+def test_an_lm_that_never_answered_is_given_up_sooner(answers: int, waited: int) -> None:
+    errors = [*[None] * answers, *[lp.UnavailableError("refused")] * 1000]
+    lm = patient(ScriptedLM(failing(errors)), Clock(), outage_s=100, first_s=15)
+    for number in range(answers):
+        call(lm, ask(f"q{number}"))
+
+    with pytest.raises(lp.UnavailableError, match=f"has not answered for {waited} s"):
+        call(lm, ask("a"))
 
 
 def test_a_provider_that_asks_to_wait_beyond_the_outage_is_not_waited_for() -> None:

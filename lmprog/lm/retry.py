@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 OUTAGE = "LMPROG_OUTAGE_S"
 OUTAGE_S = 600.0
+FIRST_OUTAGE_S = 15.0
+"""How long to wait for what has never answered: its address may be wrong."""
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
 DOWN_AFTER = 3
@@ -50,7 +52,7 @@ class Patience:
     The wait before an attempt doubles from FIRST_WAIT_S to LONGEST_WAIT_S, and is never shorter than the provider
     asked for. In an outage one call at a time tries, for all: else each call that waits would spend the cap
     in calls. A call that has failed for `outage_s`, or `attempts` times, raises UnavailableError with the first
-    causes. Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
+    causes; until any call was answered one that has failed for `first_s` does. Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
     no attempt may be made any more: no wait is longer. `name` is what errors call the service that is asked.
     """
 
@@ -59,6 +61,7 @@ class Patience:
         name: str,
         *,
         outage_s: float | None = None,
+        first_s: float = math.inf,
         attempts: int | None = None,
         cap_s: Callable[[], float] = lambda: math.inf,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -66,7 +69,10 @@ class Patience:
         jitter: random.Random | None = None,
     ) -> None:
         self._name, self._attempts, self._cap_s = name, attempts, cap_s
-        self._outage_s = patience_s() if outage_s is None else outage_s
+        self._later_s = patience_s() if outage_s is None else outage_s
+        self._first_s = min(first_s, self._later_s)
+        self.answered = False
+        """Whether any call was answered yet."""
         self._sleep, self._now, self._jitter = sleep, now, jitter or random.Random()
         self._line = asyncio.Lock()
         self._in_a_row: list[_Failure] = []
@@ -80,6 +86,10 @@ class Patience:
     def calm(self) -> bool:
         """Whether the last attempt of any call got an answer."""
         return not (self._in_a_row or self._probes)
+
+    @property
+    def _outage_s(self) -> float:
+        return self._later_s if self.answered else self._first_s
 
     async def after(self, failed: Sequence[UnavailableError], ask: Callable[[], Awaitable[T]]) -> T:
         """Go on with a call whose first attempts failed just now."""
@@ -120,7 +130,7 @@ class Patience:
         if self._probes:
             self._say(f"answers again after {self._now() - self._in_a_row[0].at:.0f} s", self._in_a_row)
         self._in_a_row.clear()
-        self._probes = 0
+        self._probes, self.answered = 0, True
         return (got,)
 
     def _note(self, error: UnavailableError, failures: list[_Failure]) -> None:
@@ -164,9 +174,12 @@ class Retried:
         failed: list[UnavailableError] = []
         if self._patience.calm:  # as nearly always: without it a call takes longer
             try:
-                return await self._lm(request)
+                response = await self._lm(request)
             except UnavailableError as error:
                 failed.append(error)
+            else:
+                self._patience.answered = True
+                return response
         return await self._patience.after(failed, lambda: self._lm(request))
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from lmprog import loop
 from lmprog.budget import Size
 from lmprog.certificate import Gate
-from lmprog.compiler import PROBE_OUTAGE_S
 from lmprog.data import LEAST_HOLDOUT, Splits, row_key
 from lmprog.errors import RunDirError, without_rows
 from lmprog.evaluation import Run
@@ -18,7 +17,7 @@ from lmprog.lm import prices, shared_log
 from lmprog.lm.cache import CallLog
 from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Role
 from lmprog.lm.limit import Slots
-from lmprog.lm.retry import patience_s
+from lmprog.lm.retry import FIRST_OUTAGE_S, patience_s
 from lmprog.metrics import Metric
 from lmprog.module import M, Program
 from lmprog.optimizer import Optimizer, check_packages, named
@@ -61,7 +60,7 @@ async def _made(job: Job[M]) -> Plan:
             lms: dict[Role, LM] = {
                 role: recording.layers(
                     client, role=role, log=log, ledger=ledger, slots=slots, shared=shared_log(),
-                    outage_s=min(PROBE_OUTAGE_S, patience_s()),
+                    outage_s=min(FIRST_OUTAGE_S, patience_s()),
                 )
                 for role, client in clients.items()
             }  # fmt: skip

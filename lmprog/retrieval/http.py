@@ -12,14 +12,13 @@ from weakref import WeakValueDictionary
 from lmprog import loop
 from lmprog.errors import AuthError, InputError, LMError, LmprogError, UnavailableError
 from lmprog.lm.refusals import Refusal, read_refusal
-from lmprog.lm.retry import Patience, patience_s
+from lmprog.lm.retry import FIRST_OUTAGE_S, Patience
 from lmprog.lm.wire import Answer, shown
 from lmprog.module import is_whole
 from lmprog.request import read_json
 from lmprog.secrets import checked_headers, keep_secrets_in, keep_secrets_of
 
 TIMEOUT_S = 10.0
-FIRST_OUTAGE_S = 15.0
 """How long a server is waited for that has not answered yet: its URL may be wrong. As long as an LM at the start of a run."""
 AT_ONCE = 16
 """Queries in flight."""
@@ -61,9 +60,7 @@ class HTTPRetriever:
         self._headers = {"Accept": "application/json", "User-Agent": "lmprog", **checked_headers(headers or {})}
         keep_secrets_in(self._headers)
         keep_secrets_of(urlsplit(url).query.split("&"))
-        self._timeout_s, patient_s = timeout_s, patience_s() if outage_s is None else outage_s
-        self._at_first = Patience(self._name, outage_s=min(FIRST_OUTAGE_S, patient_s))
-        self._later, self._answered = Patience(self._name, outage_s=patient_s), False
+        self._timeout_s, self._patience = timeout_s, Patience(self._name, outage_s=outage_s, first_s=FIRST_OUTAGE_S)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._turns = WeakValueDictionary[_Asked, asyncio.Lock]()
         """Of the queries under way: who asks the same waits."""
@@ -109,9 +106,7 @@ class HTTPRetriever:
         async with self._turns.setdefault(asked, asyncio.Lock()):
             found = self._held.get(asked)
             if found is None:
-                patience = self._later if self._answered else self._at_first
-                found = await patience(lambda: self._ask(*asked))
-                self._answered = True
+                found = await self._patience(lambda: self._ask(*asked))
                 self._held.put(asked, found)
             return found
 
