@@ -49,6 +49,8 @@ from lmprog.testing import problem_for
 OUT = Path(__file__).parents[2] / "bench-out" / "tiny-figures.jsonl"
 TUNE_ROWS, TUNE_STEPS = 200, 150
 """Rows of a task that an adapter is trained on, under a vague instruction, and for how long: about a minute on two cores."""
+LEAST_OTHERS = 40
+"""A task with fewer inputs beside those asked about has few in all."""
 STAGES: Mapping[str, tuple[str, str]] = {"write_query": ("hop_query", "query"), "answer": ("hop_answer", "answer")}
 """Of the multi-hop program's predictors: the task whose held-out wordings are used, and what is written."""
 
@@ -229,7 +231,10 @@ def _scored(lm: lp.LM, examples: Sequence[Example], weights: Weights | None = No
 
 
 def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
-    """LoRA on 200 rows under a vague instruction, then asked the same way about others, all held out."""
+    """LoRA on 200 rows under a vague instruction, then asked the same way about others, all held out.
+
+    Of a task that has few inputs in all half are learned from and half asked about.
+    """
 
     def draw(rng: Random, held: bool = True) -> Example:
         return example(task, rng, style="vague", demos=0, held=held, renamed=False, held_wording=True, reasoning=False)
@@ -237,13 +242,21 @@ def _tuned(task: Task, lm: Tiny, count: int) -> tuple[float, int]:
     asked = _drawn(f"tuned/{task.name}", count, draw)
     instruction = asked[0].instruction
     asked = [replace(row, instruction=instruction) for row in asked]
-    never = [row.turns[-1].inputs for row in asked]
+    never = {_inputs_in(row) for row in asked}
     for held in (True, False):  # few numbers and words are held out: then rows of training's
         drawn = _drawn("rows", 5 * TUNE_ROWS, partial(draw, held=held))
-        others = [row.turns[-1] for row in drawn if row.turns[-1].inputs not in never][:TUNE_ROWS]
+        others = [row.turns[-1] for row in drawn if _inputs_in(row) not in never][:TUNE_ROWS]
         if len({tuple(row.inputs.values()) for row in others}) > TUNE_ROWS / 2:
             break
+    if len({tuple(row.inputs.values()) for row in others}) < LEAST_OTHERS:
+        half = {inputs for inputs in map(_inputs_in, drawn) if zlib.crc32(repr(inputs).encode()) % 2}
+        asked = [replace(row, instruction=instruction) for row in drawn if _inputs_in(row) in half][:count]
+        others = [row.turns[-1] for row in drawn if _inputs_in(row) not in half][:TUNE_ROWS]
     return _scored(lm, asked, _weights(lm, instruction, others))
+
+
+def _inputs_in(asked: Example) -> tuple[str, ...]:
+    return tuple(asked.turns[-1].inputs.values())
 
 
 def _tuned_table(name: str, lm: Tiny, count: int) -> tuple[float, int]:
