@@ -206,9 +206,10 @@ def _alike(job: Job[M], rows: Sequence[Row]) -> str:
 
 def _warn_of_labels(job: Job[M], rows: Sequence[Row]) -> None:
     """Say which labels cannot be values of the output of their name: an exact score is then 0, and no demo is made of them."""
+    inputs = inputs_of(job.program)
     for path, predictor in predictors(job.program).items():
         for name, output in fields_of(predictor.signature).outputs.items():
-            if name in inputs_of(job.program):
+            if name in inputs:
                 continue
             labels = [value for row in rows if isinstance(value := fields_in(row).get(name), PLAIN)]
             odd = [value for value in labels if not fits(output, value)]

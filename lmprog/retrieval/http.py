@@ -19,7 +19,6 @@ from lmprog.request import read_json
 from lmprog.secrets import checked_headers, keep_secrets_in, keep_secrets_of
 
 TIMEOUT_S = 10.0
-"""How long a server is waited for that has not answered yet: its URL may be wrong. As long as an LM at the start of a run."""
 AT_ONCE = 16
 """Queries in flight."""
 HELD_AT_MOST = 10_000
