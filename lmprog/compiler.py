@@ -124,8 +124,8 @@ def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
     certificate, order = cast("Certificate", artifact.certificate), predictors(job.program)
     return CompileResult(
         program=artifact.bind(job.program),
-        params=_in_order(artifact.params, order),
-        baseline_params=_in_order(artifact.baseline_params, order),
+        params=_by_path(artifact.params, order),
+        baseline_params=_by_path(artifact.baseline_params, order),
         certificate=certificate,
         shipped=certificate.shipped,
         spent=Ledger().spent,
@@ -135,7 +135,7 @@ def _finished(job: Job[M], run_dir: RunDir) -> CompileResult[M]:
     )
 
 
-def _in_order(params: Params, paths: Iterable[str]) -> Params:
+def _by_path(params: Params, paths: Iterable[str]) -> Params:
     return Params({path: params[path] for path in paths})
 
 
@@ -211,9 +211,9 @@ class Compiling(Generic[M]):
 
     def _told(self, proof: "Proof") -> CompileResult[M]:
         for run in [run for evaluation in proof.holdout.values() for run in evaluation.failures][:1]:
-            why, row = clipped(run.failure or "", MOST_FAILURE), clipped(repr(run.row), MOST_FAILURE)
-            where = "" if self.job.no_rows else f": {why} (on {row})"
-            _log.warning("%s", redact(f"a holdout row gave no prediction{where}"))
+            # keys are hidden before the texts are cut: half a key would not be found
+            why, row = (clipped(redact(text), MOST_FAILURE) for text in (run.failure or "", repr(run.row)))
+            _log.warning("a holdout row gave no prediction%s", "" if self.job.no_rows else f": {why} (on {row})")
         return self._ship(proof)
 
     async def proven(self) -> "Proof":
@@ -402,8 +402,8 @@ class Compiling(Generic[M]):
         self.run_dir.note(finished=True, no_rows=job.no_rows)
         return CompileResult(
             artifact.bind(job.program),
-            _in_order(artifact.params, self.baseline),
-            _in_order(artifact.baseline_params, self.baseline),
+            _by_path(artifact.params, self.baseline),
+            _by_path(artifact.baseline_params, self.baseline),
             certificate,
             certificate.shipped,
             self.ledger.spent,

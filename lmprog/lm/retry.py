@@ -52,7 +52,8 @@ class Patience:
     The wait before an attempt doubles from FIRST_WAIT_S to LONGEST_WAIT_S, and is never shorter than the provider
     asked for. In an outage one call at a time tries, for all: else each call that waits would spend the cap
     in calls. A call that has failed for `outage_s`, or `attempts` times, raises UnavailableError with the first
-    causes; until any call was answered one that has failed for `first_s` does. Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
+    causes; until any call was answered, one that has failed for `first_s` does.
+    Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
     no attempt may be made any more: no wait is longer. `name` is what errors call the service that is asked.
     """
 
