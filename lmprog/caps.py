@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from lmprog.budget import MARGIN, Size, certificate_calls, estimate
 from lmprog.cuts import Cuts
-from lmprog.errors import CapReached, InputError
+from lmprog.errors import CapReached, DataError, InputError
 from lmprog.evaluation import Evaluation, Run
 from lmprog.lm.ledger import Amount, Budget, Ledger, measured
 from lmprog.params import Params
@@ -48,6 +48,20 @@ class Taken:
 
 
 NOTHING = Taken(0.0, 0.0, 0.0, {})
+
+
+def taken_by(program: object, runs: Sequence[Run], cost: Amount) -> Taken:
+    """Return what a row takes by the first rows, which have cost so much in all.
+
+    DataError where the program's own code failed on most of them, or it called no LM.
+    """
+    Evaluation(tuple(runs)).checked()
+    row = Taken.mean(runs, cost)
+    if not row.calls:
+        raise DataError(
+            f"{type(program).__name__} made no LM call on the first {len(runs)} rows, so there is nothing to compile."
+        )
+    return row
 
 
 class Caps:

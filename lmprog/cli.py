@@ -56,7 +56,6 @@ from lmprog.exits import (
 from lmprog.job import Job
 from lmprog.lm import client_of, default_lm, plain
 from lmprog.lm.ledger import Ledger
-from lmprog.lm.retry import FIRST_OUTAGE_S
 from lmprog.module import Program, inputs_of, using
 from lmprog.narration import count
 from lmprog.optimizer import named
@@ -325,7 +324,7 @@ def run(
         rows = iter([("", inputs)]) if inputs is not None else _inputs_sent(loaded)
         code, several = DONE, inputs is None
         chosen = default_lm() if client is None else client
-        with using(lm=None if chosen is None else plain(client_of(chosen), first_s=FIRST_OUTAGE_S)):
+        with using(lm=None if chosen is None else plain(client_of(chosen))):
             while batch := list(itertools.islice(rows, AT_ONCE)):
                 outcomes = loop.run(loop.gather([_run_row(loaded, row) for _, row in batch]), instead="")
                 for (where, _), outcome in zip(batch, outcomes, strict=True):

@@ -14,11 +14,11 @@ from typing import Any, Generic, Protocol, cast
 from lmprog import loop
 from lmprog.artifact import Artifact, read_artifact
 from lmprog.budget import Size
-from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
+from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken, taken_by
 from lmprog.certificate import Certificate, Gate, Shipped, Split, decide, gain_of
 from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fingerprint, row_key
-from lmprog.errors import ArtifactError, CapReached, DataError, RunDirError, without_rows
+from lmprog.errors import ArtifactError, CapReached, RunDirError, without_rows
 from lmprog.evaluation import Evaluation, Room, Run, run_rows
 from lmprog.events import PROBE, Event, StageEnded
 from lmprog.job import Job, check, check_needs, clients_of, optimizer_name, run_path, settings_of, splits_of
@@ -316,11 +316,7 @@ class Compiling(Generic[M]):
         except CapReached as cap:
             self.caps.refuse(row, len(probed), cap)
             raise
-        Evaluation(tuple(runs)).checked()
-        if not row.calls:
-            raise DataError(
-                f"{type(self.job.program).__name__} made no LM call on the first {len(probed)} rows, so there is nothing to compile."
-            )
+        row = taken_by(self.job.program, runs, self.ledger.spent.total_requested)
         self.caps.plan(row, len(probed), row_s)
         return row.calls
 

@@ -63,8 +63,9 @@ class Run:
     trace: tuple[Step, ...]
     failure: str | None = None
     """Why the row scored 0 without a prediction; of an exception in the program's own code, with its place there."""
-    bug: bool = False
-    """Whether the failure is an exception of the program's own code rather than an LM's reply that does not validate."""
+    bug: str = ""
+    """Where the failure is an exception in the program's own code rather than an LM's reply that does not validate: its
+    type and place, without what it says, such as `ValueError (task.py, line 6, in forward)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,10 @@ class Evaluation:
         """
         bugs = [run for run in self.runs if run.bug]
         if len(bugs) > MOSTLY * len(self.runs):
-            what = f"the program failed on {len(bugs)} of {len(self.runs)} rows, by exceptions in its own code."
-            raise DataError(f"{what} The first: {bugs[0].failure}, on the row {bugs[0].row!r}.", unshown=what)
+            what = (
+                f"the program failed on {len(bugs)} of {len(self.runs)} rows, by exceptions in its own code. The first:"
+            )
+            raise DataError(f"{what} {bugs[0].failure}, on the row {bugs[0].row!r}.", unshown=f"{what} {bugs[0].bug}.")
         return self
 
 
@@ -387,10 +390,10 @@ def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: Base
         return around.judge.fault
     if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
         return error
-    raised, place = f"the metric raised {type(error).__name__}", _place_of(error)
-    what, unshown = f"{raised}: {error}", f"{raised} ({place})." if place else f"{raised}."
+    what, unshown = f"the metric raised {type(error).__name__}: {error}", f"the metric raised {_raised(error)}."
     if isinstance(error, MetricError):
         what, unshown = str(error), error.unshown or unshown
+    place = loop.users_place(error)
     where = f"{place}; on the row" if place else "on the row"
     return MetricError(f"{what} ({where} {row!r} with the prediction {prediction!r})", unshown=unshown)
 
@@ -413,15 +416,15 @@ async def _awaited(value: Awaitable[T]) -> T:
 
 def _failed(row: Row, trace: scope.Trace, failure: "_Failure") -> Run:
     text = f"{failure.text.rstrip()} ({failure.place})" if failure.place else failure.text
+    # no place in the feedback: a proposer's prompt would change with every line that moves
     return Run(row, None, Score(0.0, feedback=failure.text), trace.steps, text, failure.bug)
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
     text: str
-    bug: bool
+    bug: str = ""
     place: str = ""
-    """Where in the user's code. No part of the feedback: a proposer's prompt would change with every line that moves."""
 
 
 def _failure_of(error: BaseException) -> _Failure:
@@ -442,12 +445,13 @@ def _parts(error: BaseException) -> list[BaseException]:
 
 def _failure_of_one(error: BaseException) -> _Failure:
     if isinstance(error, (OutputError, ContextError)):
-        return _Failure(str(error), bug=False)
+        return _Failure(str(error))
     if isinstance(error, LmprogError) and not isinstance(error, InputError):
         raise error
-    return _Failure(f"{type(error).__name__}: {error}", bug=True, place=_place_of(error))
+    return _Failure(f"{type(error).__name__}: {error}", bug=_raised(error), place=loop.users_place(error))
 
 
-def _place_of(error: BaseException) -> str:
-    """Return where an exception came up in the user's code; nothing of lmprog's own, which say what to do instead."""
-    return "" if isinstance(error, LmprogError) else loop.users_place(error)
+def _raised(error: BaseException) -> str:
+    """Return an exception's type and its place in the user's code."""
+    place = loop.users_place(error)
+    return f"{type(error).__name__} ({place})" if place else type(error).__name__

@@ -38,8 +38,8 @@ CLEANUP_S = 30.0
 DEBUG = "LMPROG_DEBUG"
 """The environment variable that, when set, leaves tracebacks as they are."""
 _INTERNAL = tuple(
-    str(file).removesuffix("__init__.py")
-    for file in (Path(__file__).parent, asyncio.__file__, futures.__file__, contextlib.__file__)
+    file.removesuffix("__init__.py")
+    for file in (f"{Path(__file__).parent}{os.sep}", asyncio.__file__, futures.__file__, contextlib.__file__)
 )
 """Frames of these files say nothing about the mistake that an LmprogError tells of."""
 _LIBRARIES = tuple(f"{Path(file).parent}{os.sep}" for file in (__file__, contextlib.__file__))

@@ -1,6 +1,7 @@
 """BestOfN: the best of several runs by a reward, and the steps of the others set aside."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -201,8 +202,14 @@ def test_a_reward_that_raises_ends_an_evaluation_with_what_it_raised() -> None:
         return 1 / (prediction.number - 1)
 
     best = BestOfN(Guess, n=1, reward=reward)
-    with pytest.raises(lp.MetricError, match=r"the reward raised ZeroDivisionError: division by zero \(on the inputs"):
+    with pytest.raises(lp.MetricError) as caught:
         lp.evaluate(best, [{"question": "q"}], lambda row, prediction: 1.0, lm=numbered(1))
+
+    place = r"test_best_of_n\.py, line \d+, in reward"
+    assert re.match(
+        rf"the reward raised ZeroDivisionError: division by zero \({place}; on the inputs", str(caught.value)
+    )
+    assert re.fullmatch(rf"the reward raised ZeroDivisionError \({place}\)\.", str(caught.value.unshown))
 
 
 @pytest.mark.parametrize("raised", [SystemExit(2), asyncio.CancelledError()])

@@ -68,6 +68,7 @@ TASK = lp.Task("adding", Adder, metric, load, "adds one")
 '''
 CONFIGURED = "lp.configure(lm=LM)\n"
 SILENT = ('print("loaded")', "")
+RETURN = 'return row["answer"] == prediction.answer'
 COMPILE = ("compile", "qa.py:TASK", "--optimizer", "labeled-few-shot", "--run-dir", "run")
 SOON_S = 20.0
 
@@ -595,19 +596,26 @@ def test_no_rows_keeps_what_stands_in_rows_out_of_report_and_screen(folder: Path
 
 @pytest.mark.parametrize("command", ["compile", "plan"])
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("line", "code", "said"),
     [
-        ("raise KeyError(row)", "the metric raised KeyError (qa.py, line 39, in metric)."),
-        ("return [row]", "the metric returned a list."),
-        ("return 7", "the metric returned 7."),
+        (RETURN, "raise KeyError(row)", "the metric raised KeyError (qa.py, line 39, in metric)."),
+        (RETURN, "return [row]", "the metric returned a list."),
+        (RETURN, "return 7", "the metric returned 7."),
+        (
+            "return self.add(number=number)",
+            'raise KeyError(f"row text {number}")',
+            "the program failed on 4 of 4 rows, by exceptions in its own code. The first: KeyError (qa.py, line 24, in forward).",
+        ),
     ],
 )
-def test_no_rows_keeps_what_stands_in_rows_out_of_errors(folder: Path, command: str, code: str, said: str) -> None:
+def test_no_rows_keeps_what_stands_in_rows_out_of_errors(
+    folder: Path, command: str, line: str, code: str, said: str
+) -> None:
     write(
         folder,
         ('"answer": str(n + 1)}', '"answer": f"row text {n}"}'),
         ("str(number + 1)", 'f"row text {number}"'),
-        ('return row["answer"] == prediction.answer', code),
+        (line, code),
     )
 
     plain, hidden = lmprog(command, *COMPILE[1:]), lmprog(command, *COMPILE[1:], "--no-rows")

@@ -253,7 +253,24 @@ def test_an_exception_of_the_programs_own_code_on_a_few_rows_is_data() -> None:
     assert evaluation.scores == (1.0, 0.0, 1.0, 0.0)
     place = f"({HERE}, line {line_of('raise ValueError')}, in forward)"
     assert [run.failure for run in evaluation.failures] == [f"ValueError: cannot parse q{n} {place}" for n in (1, 3)]
-    assert all(run.bug for run in evaluation.failures)
+    assert all(run.bug == f"ValueError {place}" for run in evaluation.failures)
+
+
+def test_a_predictor_called_wrongly_is_told_with_the_line_that_calls_it() -> None:
+    class Misnaming(lp.Module):
+        def __init__(self) -> None:
+            self.solve = lp.Predict(Solve)
+
+        def forward(self, question: str) -> Any:
+            return self.solve(quesion=question)  # type: ignore[call-arg]
+
+    place = rf"\({HERE}, line {line_of('return self.solve(quesion=')}, in forward\)"
+    with pytest.raises(lp.DataError, match=rf"{place}, on the row") as caught:
+        lp.evaluate(Misnaming(), ROWS[:4], exact, lm=ScriptedLM(echo))
+
+    assert re.fullmatch(
+        rf"the program failed on 4 of 4 rows, .* The first: InputError {place}\.", str(caught.value.unshown)
+    )
 
 
 def test_what_a_proposer_reads_of_a_row_that_failed_does_not_change_with_the_line() -> None:
@@ -286,7 +303,7 @@ def test_a_program_that_exits_on_a_row_has_failed_on_that_row(leave: type[BaseEx
     program = AsyncLeaving() if as_async else Leaving()
     result = lp.evaluate(program, ROWS, exact, lm=ScriptedLM(lambda asked: {"answer": asked.inputs["question"]}))
 
-    assert [run.bug for run in result.failures] == [True]
+    assert [bool(run.bug) for run in result.failures] == [True]
     name = "aforward" if as_async else "forward"
     assert re.fullmatch(rf"{leave.__name__}: enough \({HERE}, line \d+, in {name}\)", str(result.failures[0].failure))
 
@@ -345,7 +362,7 @@ def test_an_exception_that_python_s_library_raises_has_the_line_that_called_it()
         lp.evaluate(Reading(), ROWS[:4], exact, lm=ScriptedLM(echo))
 
 
-def test_an_error_of_lmprog_in_the_program_keeps_its_text() -> None:
+def test_an_error_of_lmprog_in_the_program_has_its_place_there_and_a_bad_reply_has_none() -> None:
     class Misspelt(lp.Module):
         def __init__(self) -> None:
             self.count = lp.Predict(Count, retries=0)
@@ -360,7 +377,9 @@ def test_an_error_of_lmprog_in_the_program_keeps_its_text() -> None:
 
     first, second = lp.evaluate(Misspelt(), ROWS[:5], always, lm=ScriptedLM(handler)).failures
 
-    assert first.failure == "InputError: `question` is too long."
+    place = f"({HERE}, line {line_of('raise lp.InputError(')}, in forward)"
+    assert first.failure == f"InputError: `question` is too long. {place}"
+    assert first.score.feedback == "InputError: `question` is too long."
     assert HERE not in str(second.failure)
 
 
@@ -511,7 +530,8 @@ def test_a_judge_whose_reply_does_not_validate_stops_the_run_with_the_row() -> N
     def handler(asked: Asked) -> Answer:
         return {"good": "perhaps"} if asked.outputs == ("good",) else echo(asked)
 
-    with pytest.raises(lp.MetricError, match=r"(?s)the metric raised OutputError: .*perhaps.* \(on the row .*'q0'"):
+    place = rf"{HERE}, line \d+, in judged"
+    with pytest.raises(lp.MetricError, match=rf"(?s)raised OutputError: .*perhaps.* \({place}; on the row .*'q0'"):
         lp.evaluate(Sync(), ROWS[:1], judged, lm=ScriptedLM(handler))
 
 

@@ -12,7 +12,7 @@ from lmprog.errors import InputError, RunDirError
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import Routed
 from lmprog.lm.ledger import Price
-from lmprog.lm.retry import Patience, Retried
+from lmprog.lm.retry import FIRST_OUTAGE_S, Patience, Retried
 from lmprog.lm.specs import from_spec
 from lmprog.request import LM, Checked, read_json
 
@@ -68,15 +68,15 @@ def default_lm() -> Routed | None:
     return _default or (_of_environment(spec) if spec else None)
 
 
-def plain(lm: LM | str, *, first_s: float = math.inf) -> Routed:
+def plain(lm: LM | str) -> Routed:
     """Return an LM with the layers of calls outside runs: retries and, where LMPROG_CACHE names a folder, the cache in it.
 
-    While it has never answered, a call waits for it for `first_s` seconds at most. An LM that has layers is returned as it is.
+    While it has never answered, a call waits for it for FIRST_OUTAGE_S at most. An LM that has layers is returned as it is.
     """
 
     def layers(client: LM) -> LM:
         log = shared_log()
-        retried = Retried(Checked(client), Patience(client.name, first_s=first_s))
+        retried = Retried(Checked(client), Patience(client.name, first_s=FIRST_OUTAGE_S))
         return retried if log is None else Cached(retried, log)
 
     return lm if isinstance(lm, Routed) else Routed(from_spec(lm), layers)

@@ -7,11 +7,11 @@ from itertools import chain, islice
 from typing import Any, TypeVar
 
 from lmprog import loop
-from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken
+from lmprog.caps import NOTHING, PROBED_ROWS, Caps, Taken, taken_by
 from lmprog.compiler import distinct_rows
 from lmprog.cuts import Cuts
 from lmprog.data import SHARES, Row, Splits, fields_in
-from lmprog.errors import CapReached, DataError
+from lmprog.errors import CapReached
 from lmprog.evaluation import Evaluation, Room, Run, run_rows
 from lmprog.job import Job
 from lmprog.lm.ledger import Amount, Budget, Ledger, Role
@@ -78,7 +78,7 @@ async def probe(job: Job[M], splits: Splits, lms: Mapping[Role, LM], ledger: Led
 
     The first rows are those that a compile runs first, and the program as it is on val is its first trial: with the same
     run directory it sends none of these calls again. At most ROWS validation rows, and a tenth of any cap. InputError where
-    the budget is too small for a compile, DataError where the program calls no LM.
+    the budget is too small for a compile, DataError where the program fails on most rows or calls no LM.
     """
     room = Room.of(job.concurrency)
     params, program = params_of(job.program), job.program
@@ -95,11 +95,7 @@ async def probe(job: Job[M], splits: Splits, lms: Mapping[Role, LM], ledger: Led
         began = time.monotonic()
         first = await _within(caps, run(params, train[:PROBED_ROWS]))
         row_s = (time.monotonic() - began) / len(first)
-        row = Taken.mean(first, ledger.spent.total_requested)
-        if not row.calls:
-            raise DataError(
-                f"{type(program).__name__} made no LM call on the first {len(first)} rows, so there is nothing to compile."
-            )
+        row = taken_by(program, first, ledger.spent.total_requested)
         caps.plan(row, len(first), row_s * min(1.0, len(first) / room.size))
         caps.free()  # the probe takes so little that nothing need be kept back while it runs
         whole = job.budget if isinstance(job.budget, Budget) else Budget()

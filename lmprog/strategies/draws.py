@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from lmprog import scope
+from lmprog import loop, scope
 from lmprog.errors import ContextError, InputError, LmprogError, MetricError, OutputError
 from lmprog.metrics import Result, Score
 from lmprog.module import Program, is_whole, signature_of
@@ -109,8 +109,9 @@ async def _score(reward: Reward[Any], inputs: Mapping[str, Any], prediction: obj
     except (Exception, SystemExit) as error:
         if isinstance(error, LmprogError) and not isinstance(error, (OutputError, InputError)):
             raise
-        raised = f"the reward raised {type(error).__name__}"
-        raise MetricError(f"{raised}: {error} ({shown})", unshown=f"{raised}.") from error
+        raised, place = f"the reward raised {type(error).__name__}", loop.users_place(error)
+        where, unshown = (f"{place}; ", f"{raised} ({place}).") if place else ("", f"{raised}.")
+        raise MetricError(f"{raised}: {error} ({where}{shown})", unshown=unshown) from error
     score = given if isinstance(given, Score) else Score(given)
     try:
         value = math.nan if isinstance(cast("object", score.value), str) else float(score.value)
