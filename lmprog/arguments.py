@@ -211,6 +211,8 @@ def inputs_said(program: Program, pairs: Sequence[str], object_text: str | None)
         name, equals, text = pair.partition("=")
         if not equals:
             raise InputError(f"{pair!r} is no input. Write {_inputs_in_words(program)}.")
+        if name in inputs:
+            raise InputError(f"`{name}` is given twice. Write each input once.")
         inputs[name] = _value(program, name, text)
     check_names(program, inputs, "the inputs")
     return inputs

@@ -214,9 +214,11 @@ class Caps:
     ) -> None:
         if cap is None or cap >= least:
             return
+        figure = _figure(per_row)
+        taken = f"{figure} {what.removesuffix('s') if figure == '1' else what}"
         rows, or_size = self._rows, ', or `budget="light"`' if what == "calls" else ""
         raise InputError(
-            f"the budget of {_figure(cap)} {what} is too small: {said.format(f'{_figure(per_row)} {what}')}, so "
+            f"the budget of {_figure(cap)} {what} is too small: {said.format(taken)}, so "
             f"scoring it on {rows['val']} validation rows and proving a gain on {rows['holdout']} holdout rows takes {bound} "
             f"{_figure(least)} {what}, before any search. Give {_figure(2 * least)} {what} or more{or_size}."
         )

@@ -83,7 +83,9 @@ def _stage(stage: str, facts: Mapping[str, int | float | str]) -> str:
         capped = (
             f"budget {facts['calls']} calls, {facts['reserved']} of them kept for the proof" if "calls" in facts else ""
         )
-        return f"the program takes {facts['calls_per_row']:g} calls a row; {capped or 'calls are not capped'}"
+        calls = facts["calls_per_row"]
+        row = f"{calls:g} call{'' if calls == 1 else 's'} a row"
+        return f"the program takes {row}; {capped or 'calls are not capped'}"
     if stage == "examples":
         passed = count(int(facts["successes"]), "training row")
         return f"{passed} passed the metric: {count(int(facts['calls']), 'call')} to learn from"

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -120,7 +121,9 @@ def find(kind: str, name: str, attribute: str) -> Any:
         for entry in entry_points(group=f"lmprog.{kind}"):
             if entry.name == name:
                 return entry.load()
-        raise InputError(f"there is no {name!r} among the {kind}: there are {', '.join(names(kind))}.")
+        near = get_close_matches(name, names(kind), n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"there is no {name!r} among the {kind}: there are {', '.join(names(kind))}.{meant}")
     module = f"lmprog.{kind}.{name.replace('-', '_')}"
     found = getattr(importlib.import_module(module), attribute, None)
     if found is None:

@@ -143,7 +143,7 @@ def test_progress_in_a_pipe_is_plain_lines(folder: Path, capsys: pytest.CaptureF
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\r" not in out
-    for line in ("the program takes 1 calls a row", "scores 0.25 on 40 validation rows", "new best 1.00"):
+    for line in ("the program takes 1 call a row", "scores 0.25 on 40 validation rows", "new best 1.00"):
         assert line in out
 
 
@@ -472,6 +472,7 @@ def test_run_answers_each_line_of_standard_input_in_order(
         (["--program", "qa.py:load", "number=7"], "gives a Splits, which is no program"),
         (["--program", "qa.py:metric", "number=7"], "cannot be called with nothing"),
         (["--program", "qa.py:TASK", "numer=7"], "`numer` is not an input, `number` is missing"),
+        (["--program", "qa.py:TASK", "number=7", "number=8"], "`number` is given twice. Write each input once."),
         (["--program", "qa.py:TASK", "number=seven"], "number='seven' is no int"),
         (["--program", "qa.py:TASK", "seven"], "number=VALUE"),
         (["--program", "qa.py:TASK", "--input", "{"], "--input is not JSON"),

@@ -213,6 +213,7 @@ def test_what_is_wrong_with_a_task_is_said_before_the_first_call(
     ("argv", "says"),
     [
         (["--optimizer", "evolve"], "there is no 'evolve' among the optimizers: there are ape, auto, better-together"),
+        (["--optimizer", "mirpo"], "Did you mean 'mipro'?"),
         (["--optimizer", "mipro:trails=3"], "mipro has no option ['trails']. It has ["),
         (["--optimizer", "mipro:trials=many"], "trials='many'"),
         (["--lm", "gpt-5"], 'no LM is called \'gpt-5\'. There are "tiny", "tiny/FOLDER", "openai/MODEL"'),

@@ -356,10 +356,10 @@ class TestGates:
             return caplog.messages[0], ended["facts"]
 
         assert first_line(lp.Budget(tokens=1_000_000)) == (
-            "the program takes 1 calls a row; calls are not capped", {"calls_per_row": 1.0},
+            "the program takes 1 call a row; calls are not capped", {"calls_per_row": 1.0},
         )  # fmt: skip
         assert first_line(lp.Budget(calls=900)) == (
-            "the program takes 1 calls a row; budget 900 calls, 75 of them kept for the proof",
+            "the program takes 1 call a row; budget 900 calls, 75 of them kept for the proof",
             {"calls_per_row": 1.0, "calls": 900, "reserved": 75},
         )
 
@@ -641,7 +641,7 @@ class TestBudget:
     def test_rows_with_equal_inputs_do_not_hide_what_a_row_costs(self, tmp_path: Path) -> None:
         same = [{"question": "q1", "answer": "1!"}] * 6
 
-        with pytest.raises(lp.InputError, match="takes about 1 calls a row"):
+        with pytest.raises(lp.InputError, match="takes about 1 call a row"):
             compiled_from(Asking(), tmp_path / "run", train=[*same, *rows(2, 8)], budget=lp.Budget(calls=80))
 
     @pytest.mark.parametrize("size", ["light", "medium", "heavy"])

@@ -180,7 +180,7 @@ def test_every_event_of_a_compile_is_logged_in_the_command_line_s_words(
         compiled(tmp_path)
 
     lines = [record.getMessage() for record in caplog.records if record.name == "lmprog.compile"]
-    assert lines[0].startswith("the program takes 1 calls a row; budget ")
+    assert lines[0].startswith("the program takes 1 call a row; budget ")
     for part in ("scores 0.2", "round 1: ", "new best ", "the search ended: ", "certificate: baseline "):
         assert any(part in line for line in lines), part
     assert not [record for record in caplog.records if record.name == "lmprog.calls"]
