@@ -58,7 +58,8 @@ class ContextualFinetune(Training):
     needs = Finetune.needs
 
     def __post_init__(self) -> None:
-        require(self, longest=1, attempts=1, rank=1, steps=1, batch=1, patience=1, processes=1)
+        require(self, longest=1, attempts=1)
+        Training.__post_init__(self)  # `super()` does not find it in a class with slots
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with adapters, or as they were. The training rows where `calls=after`, and two full evaluations.

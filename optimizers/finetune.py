@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from itertools import chain
 from typing import Literal
 
-from lmprog.errors import CapabilityError, InputError
+from lmprog.errors import CapabilityError
 from lmprog.lm import client_of
 from lmprog.lm.adapters import Tunable
 from lmprog.lm.openai import OpenAI
@@ -47,7 +47,8 @@ class Finetune(Training):
     needs = frozenset({"finetune"})
 
     def __post_init__(self) -> None:
-        require(self, attempts=1, rank=1, steps=1, batch=1, patience=1, processes=1)
+        require(self, attempts=1)
+        Training.__post_init__(self)  # `super()` does not find it in a class with slots
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with adapters, or as they were. The training rows, and a full evaluation for each set of demos."""
@@ -115,10 +116,6 @@ async def adapted(
 
 async def check_hosts(problem: Problem, params: Params, how: Training, *, phases: int = 1) -> None:
     """Refuse, before any call, training that is asked of an LM that cannot be tuned, that its host cannot do, or that is none."""
-    if not 0 <= how.held < 1:
-        raise InputError(f"held={how.held:g}: write the share of training rows to keep out, from 0 to below 1.")
-    if how.rate is not None and not 0 < how.rate < math.inf:
-        raise InputError(f"rate={how.rate:g}: write a learning rate above 0, or leave it out.")
     for spec in dict.fromkeys(value.config.lm for value in params.values()):
         lm = await asyncio.to_thread(tunable, problem, spec)
         if isinstance(lm, OpenAI):

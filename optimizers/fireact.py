@@ -46,7 +46,8 @@ class Fireact(Training):
     needs = Finetune.needs
 
     def __post_init__(self) -> None:
-        require(self, attempts=1, rank=1, steps=1, batch=1, patience=1, processes=1)
+        require(self, attempts=1)
+        Training.__post_init__(self)  # `super()` does not find it in a class with slots
 
     def __repr__(self) -> str:
         """Return all that decides the adapter: a run directory tells one run from another by it."""

@@ -53,7 +53,8 @@ class Paft(Training):
     needs = Finetune.needs
 
     def __post_init__(self) -> None:
-        require(self, pool=1, resample_every=1, unseen=0, attempts=1, rank=1, steps=1, batch=1, patience=1, processes=1)
+        require(self, pool=1, resample_every=1, unseen=0, attempts=1)
+        Training.__post_init__(self)  # `super()` does not find it in a class with slots
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with adapters, or as they were. The training rows, a proposer call for each wording of each

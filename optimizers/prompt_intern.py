@@ -43,7 +43,8 @@ class PromptIntern(Training):
     needs = Finetune.needs
 
     def __post_init__(self) -> None:
-        require(self, stages=1, demos=0, attempts=1, rank=1, steps=1, batch=1, patience=1, processes=1)
+        require(self, stages=1, demos=0, attempts=1)
+        Training.__post_init__(self)  # `super()` does not find it in a class with slots
         if not 0 <= self.points <= 100:
             raise InputError(f"PromptIntern(points={self.points:g}): write a number from 0 to 100.")
 

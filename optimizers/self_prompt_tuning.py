@@ -7,7 +7,7 @@ from lmprog import loop
 from lmprog.data import fields_in
 from lmprog.errors import InputError
 from lmprog.module import predictors
-from lmprog.optimizer import Outcome, Problem, require
+from lmprog.optimizer import Outcome, Problem
 from lmprog.optimizers.finetune import LEARNING, Finetune, check_hosts, tuned
 from lmprog.optimizers.propose.demos import Success, is_complete
 from lmprog.optimizers.propose.induce import or_none
@@ -44,9 +44,6 @@ class SelfPromptTuning(Training):
     field: str = "role"
 
     needs = Finetune.needs
-
-    def __post_init__(self) -> None:
-        require(self, rank=1, steps=1, batch=1, patience=1, processes=1)
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the params with adapters, or as they were. A teacher call for each labelled training row, and two full

@@ -26,7 +26,7 @@ from lmprog.lm.adapters import Encoded
 from lmprog.lm.ledger import Amount, Role
 from lmprog.lm.tiny.client import WEIGHTS, Tiny, shared
 from lmprog.module import params_of
-from lmprog.optimizer import Optimizer, Outcome, Problem, Stages, named
+from lmprog.optimizer import MOST, Optimizer, Outcome, Problem, Stages, named
 from lmprog.optimizers import better_together
 from lmprog.optimizers.better_together import BetterTogether
 from lmprog.optimizers.propose.demos import Success
@@ -388,7 +388,7 @@ def test_a_killed_training_ends_with_the_same_bytes(whole: Path, tmp_path: Path)
 
 
 def test_a_worker_ends_with_the_process_that_wants_it(tmp_path: Path) -> None:
-    folder = job(tmp_path / "job", replace(SMALL, steps=10**6, patience=10**6))
+    folder = job(tmp_path / "job", replace(SMALL, steps=MOST, patience=MOST))
     with working(folder, "w.SAVED_EVERY_S = 0") as process:
         deadline = time.monotonic() + 120
         while not (folder / "checkpoint.safetensors").exists() and time.monotonic() < deadline:

@@ -11,12 +11,8 @@ pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 import lmprog as lp
-from lmprog import loop
-from lmprog.lm.tiny.client import Tiny
-from lmprog.module import params_of
-from lmprog.optimizers.finetune import check_hosts
+from lmprog.optimizer import named
 from lmprog.optimizers.train.trainer import Training
-from lmprog.testing import problem_for
 
 ROW = {"prompt": [3, 4, 5], "completion": [6, 7, 8], "weight": 1.0}
 SIZES: dict[str, Any] = {
@@ -94,15 +90,18 @@ def test_on_a_gpu_layers_are_computed_again_rather_than_kept(method: Any, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("how", "says"),
+    ("option", "says"),
     [
-        (Training(held=1.5), r"held=1.5: write the share of training rows to keep out, from 0 to below 1"),
-        (Training(held=-0.1), r"held=-0.1"),
-        (Training(rate=0.0), r"rate=0: write a learning rate above 0, or leave it out"),
+        ("held=1.5", r"held=1.5: write the share of training rows to keep out, from 0 to below 1"),
+        ("held=-0.1", r"held=-0.1"),
+        ("rate=0", r"rate=0: write a learning rate above 0, or leave it out"),
+        ("rate=nan", r"rate=nan"),
+        ("rank=0", r"rank=0\): `rank` must be at least 1"),
     ],
 )
-def test_settings_that_nothing_can_be_trained_by_are_refused(how: Training, says: str) -> None:
-    problem = problem_for(lp.Predict("text -> answer"), [], [], lambda row, found: True, Tiny())
-
+@pytest.mark.parametrize("name", ["finetune", "contextual-finetune", "paft", "prompt-intern", "self-prompt-tuning"])
+def test_settings_that_nothing_can_be_trained_by_are_refused_where_they_are_written(
+    name: str, option: str, says: str
+) -> None:
     with pytest.raises(lp.InputError, match=says):
-        loop.run(check_hosts(problem, params_of(problem.program), how), instead="await")
+        named(f"bootstrap -> {name}:{option}")

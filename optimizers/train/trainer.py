@@ -20,7 +20,7 @@ from lmprog.lm.ledger import Amount
 from lmprog.lm.openai import OpenAI
 from lmprog.lm.specs import from_spec
 from lmprog.module import Program, params_of
-from lmprog.optimizer import Problem
+from lmprog.optimizer import Problem, require
 from lmprog.optimizers.train.examples import Example
 from lmprog.params import Weights
 from lmprog.request import LM, canonical_json, score
@@ -58,6 +58,13 @@ class Training:
     """Checks on these without a gain after which training ends; there are 20 in all."""
     processes: int = 1
     """Processes that share each step, started by accelerate: one a GPU."""
+
+    def __post_init__(self) -> None:
+        require(self, rank=1, steps=1, batch=1, patience=1, processes=1)
+        if not 0 <= self.held < 1:
+            raise InputError(f"held={self.held:g}: write the share of training rows to keep out, from 0 to below 1.")
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise InputError(f"rate={self.rate:g}: write a learning rate above 0, or leave it out.")
 
     def check_packages(self, program: Program, lm: LM) -> None:
         """Raise InputError where a package is missing and a predictor's LM would be trained here, not at its host."""
