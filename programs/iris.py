@@ -54,10 +54,7 @@ class ScikitLearn:
         try:
             loaded = cast("Any", import_module("sklearn.datasets")).load_iris()
         except ImportError as error:
-            raise DataError(
-                f"Fisher's flowers come with scikit-learn ({error}): pip install scikit-learn. Or give them in a file, "
-                f"--data FILE, with the fields {', '.join(SIZES)} and species."
-            ) from None
+            raise DataError(f"Fisher's flowers come with scikit-learn ({error}): pip install scikit-learn.") from None
         columns = [name.removesuffix(" (cm)").replace(" ", "_") for name in loaded.feature_names]
         flowers = dict.fromkeys(
             (*map(float, sizes), int(species)) for sizes, species in zip(loaded.data, loaded.target, strict=True)

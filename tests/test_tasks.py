@@ -405,8 +405,8 @@ class TestRows:
 
         monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
 
-        with pytest.raises(lp.DataError, match=r"pip install scikit-learn.*--data FILE"):
-            source_of("iris").origin.rows("all")
+        with pytest.raises(lp.DataError, match=r"pip install scikit-learn\. Or give a file, --data FILE\. Give rows with `?petal_length"):
+            find_task("iris:seed=7").load()  # whose rows no other test has read
 
     @pytest.mark.parametrize(
         ("name", "sizes"),
