@@ -288,7 +288,7 @@ def test_a_cap_that_is_hit_before_the_certificate_keeps_what_was_done(
     ended = here(capsys, *COMPILE, "--budget", "usd=5", "--concurrency", "1")
     before = recorded()
 
-    fails(ended, 5, "the cap of 5 usd is reached", "for example `--budget usd=10`", "--run-dir run` the run goes on")
+    fails(ended, 5, "the cap of 5 usd is reached", "for example `--budget usd=12`", "--run-dir run` the run goes on")
     again = here(capsys, *COMPILE, "--budget", "usd=500", "--json")
     assert before > 0
     assert sent(again) == recorded() - before

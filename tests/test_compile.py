@@ -4,6 +4,7 @@ import asyncio
 import gc
 import itertools
 import json
+import logging
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -362,6 +363,23 @@ class TestGates:
             "the program takes 1 call a row; budget 900 calls, 75 of them kept for the proof",
             {"calls_per_row": 1.0, "calls": 900, "reserved": 75},
         )
+
+    def test_a_holdout_row_without_a_prediction_is_told_shortly_and_without_keys(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        key = "sk-" + 97 * "k1"
+        monkeypatch.setenv("SOME_API_KEY", key)
+
+        def failing(asked: Asked) -> Answer | str:
+            return (
+                graded(asked) if asked.inputs["question"] not in ("q20", "q21") else f"no field, and {80 * 'x'} {key}"
+            )
+
+        compiled(tmp_path / "run", Found(8), lm=ScriptedLM(failing))
+
+        [said] = [one for one in map(logging.LogRecord.getMessage, caplog.records) if "gave no prediction" in one]
+        assert "q20" in said and "***" in said
+        assert "sk-k1" not in said and "q21" not in said and len(said) < 600
 
     def test_the_certificate_counts_other_runs_that_opened_the_same_holdout(self, tmp_path: Path) -> None:
         first = compiled(tmp_path / "1", Found(8))

@@ -6,8 +6,9 @@ import itertools
 import json
 import logging
 import random
+import re
 import sqlite3
-from collections.abc import Coroutine, Generator, Iterable
+from collections.abc import Coroutine, Generator, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -206,6 +207,21 @@ def test_a_reservation_that_can_never_fit_is_refused_and_nothing_is_sent() -> No
 
     assert raised.value.cap == "tokens"
     assert client.sent == 0
+
+
+@pytest.mark.parametrize("cap", [{"tokens": 10}, {"tokens": 399}, {"usd": 0.0001}, {"usd": 0.7}])
+def test_the_larger_cap_that_is_proposed_is_a_short_number_and_large_enough(cap: Mapping[str, Any]) -> None:
+    price = (1000.0, 2000.0) if cap.get("usd", 0) > 0.1 else (1.0, 2.0)
+
+    def lm(budget: Budget) -> lp.LM:
+        return stack(ScriptedLM(lambda _: REPLY), Ledger(budget, prices={"scripted": price}))
+
+    with pytest.raises(lp.CapReached) as raised:
+        call(lm(Budget(**cap)), LARGE[0])
+
+    found = re.search(r"lp\.Budget\((\w+)=([\d.e-]+)\)`", str(raised.value))
+    assert found and found[1] in cap and len(found[2]) <= 7
+    assert call(lm(Budget(**{found[1]: json.loads(found[2])})), LARGE[0]) == REPLY
 
 
 @settings(deadline=None, max_examples=30)

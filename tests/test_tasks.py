@@ -405,7 +405,10 @@ class TestRows:
 
         monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
 
-        with pytest.raises(lp.DataError, match=r"pip install scikit-learn\. Or give a file, --data FILE\. Give rows with `?petal_length"):
+        with pytest.raises(
+            lp.DataError,
+            match=r"pip install scikit-learn\. Or give a file, --data FILE\. Give rows with `?petal_length",
+        ):
             find_task("iris:seed=7").load()  # whose rows no other test has read
 
     @pytest.mark.parametrize(

@@ -395,7 +395,7 @@ class Ledger:
         sent = ", ".join(f"{role} {tally.calls}" for role, tally in self._sent.items() if tally.calls)
         more = f", and this attempt may need {needed:g} more" if needed else ""
         more += f", and the proof is expected to take {kept:g}" if kept else ""
-        larger = 2 * max(limit, used + kept)
+        larger = 2 * max(limit, used + kept, needed)
         return CapReached(
             f"the cap of {limit:g} {cap} is reached: {used:g} are spent{more}. "
             f"Nothing was sent; attempts until now: {sent or 'none'}. "
