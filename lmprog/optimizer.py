@@ -203,7 +203,11 @@ class Outcome:
 
 
 class Optimizer(Protocol):
-    """Turns params into better params. Optimizers compose, because params go in and come out."""
+    """Turns params into better params. Optimizers compose, because params go in and come out.
+
+    One may also have `needs`, the capabilities that it needs of the task LM; `check_packages(program, lm)`, which raises
+    InputError where a package is missing; and `optimizers`, those that it holds, of which both are asked too.
+    """
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best params found within the problem's allowance."""
@@ -218,16 +222,6 @@ class Stages:
     """
 
     optimizers: Sequence[Optimizer]
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What the parts need of the task LM."""
-        return frozenset[str]().union(*map(needs_of, self.optimizers))
-
-    def check_packages(self, program: Program, lm: LM) -> None:
-        """Have each part refuse to begin without its packages."""
-        for optimizer in self.optimizers:
-            check_packages(optimizer, program, lm)
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best outcome of any stage. A stage that finds nothing better is not built upon."""
@@ -269,18 +263,27 @@ def _without_weights(params: Params, lm: LM) -> Params:
 
 
 def needs_of(optimizer: Optimizer) -> frozenset[str]:
-    """Return the capabilities that an optimizer needs of the task LM, beyond `generate`: its attribute `needs`, if it has one."""
-    return frozenset(getattr(optimizer, "needs", ()))
+    """Return the capabilities that an optimizer needs of the task LM, beyond `generate`.
+
+    They are its attribute `needs`, if it has one, and what those need that it holds in its attribute `optimizers`.
+    """
+    return frozenset(getattr(optimizer, "needs", ())).union(*map(needs_of, _held_by(optimizer)))
 
 
 def check_packages(optimizer: Optimizer, program: Program, lm: LM) -> None:
     """Have an optimizer refuse, before any call, to search where its packages are missing: by its method of this name, if it has one.
 
-    `lm` is that of the task. InputError where one is missing.
+    Those in its attribute `optimizers` likewise. `lm` is that of the task. InputError where a package is missing.
     """
     own: Callable[[Program, LM], None] | None = getattr(optimizer, "check_packages", None)
     if own is not None:
         own(program, lm)
+    for held in _held_by(optimizer):
+        check_packages(held, program, lm)
+
+
+def _held_by(optimizer: Optimizer) -> Sequence[Optimizer]:
+    return getattr(optimizer, "optimizers", ())
 
 
 def _digest(*parts: object) -> str:

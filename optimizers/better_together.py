@@ -1,12 +1,11 @@
 """BetterTogether: prompts and weights in turn (Soylu et al. 2024, arXiv:2407.10930)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lmprog.errors import CapReached, InputError
-from lmprog.module import Program
-from lmprog.optimizer import Optimizer, Outcome, Problem, check_packages, named, needs_of, searched
+from lmprog.optimizer import Optimizer, Outcome, Problem, named, searched
 from lmprog.params import Params
-from lmprog.request import LM
 
 SCHEDULES = ("p", "w", "pw", "wp", "pwp", "wpw")
 """What `schedule=auto` tries. Each but the first two goes on from another."""
@@ -33,14 +32,9 @@ class BetterTogether:
             )
 
     @property
-    def needs(self) -> frozenset[str]:
-        """What the stages need of the task LM."""
-        return frozenset[str]().union(*(needs_of(self._stage(letter)) for letter in "pw"))
-
-    def check_packages(self, program: Program, lm: LM) -> None:
-        """Have each stage of the schedule refuse to begin without its packages."""
-        for letter in "pw" if self.schedule == "auto" else sorted(set(self.schedule)):
-            check_packages(self._stage(letter), program, lm)
+    def optimizers(self) -> Sequence[Optimizer]:
+        """Those that the schedule runs."""
+        return [self._stage(letter) for letter in ("pw" if self.schedule == "auto" else sorted(set(self.schedule)))]
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
         """Return the best outcome of any stage. Each stage is a search of its own, within its part of the calls."""

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from lmprog.lm import adapters
 from lmprog.lm.ledger import Ledger
 from lmprog.lm.openai import TunedModel
 from lmprog.lm.specs import from_spec
-from lmprog.optimizer import Problem, check_packages, named, needs_of
+from lmprog.optimizer import Optimizer, Outcome, Problem, check_packages, named, needs_of
 from lmprog.optimizers.train import hosted, trainer
 from lmprog.optimizers.train.examples import Example
 from lmprog.optimizers.train.trainer import DONE, Trained, Training, train
@@ -242,7 +242,26 @@ def test_a_predictor_that_names_an_lm_for_itself_needs_what_that_one_does(
 def test_a_schedule_without_weights_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
 
-    check_packages(named("better-together:schedule=p"), Sorter(), from_spec("tiny"))
+    only_prompts = named("better-together:schedule=p")
+    check_packages(only_prompts, Sorter(), from_spec("tiny"))
+    assert not needs_of(only_prompts)
+
+
+def test_what_the_users_own_composition_holds_is_asked_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Own:
+        optimizers: tuple[Optimizer, ...]
+
+        async def search(self, problem: Problem, params: lp.Params, /) -> Outcome:
+            return await self.optimizers[0].search(problem, params)
+
+    own = Own((named("bootstrap"), named("mipro -> finetune")))
+
+    monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
+
+    assert needs_of(own) == {"finetune"}
+    with pytest.raises(lp.InputError, match="no_such_package"):
+        check_packages(own, Sorter(), from_spec("tiny"))
 
 
 def test_a_finished_run_is_opened_where_the_packages_are_missing(
