@@ -2,7 +2,6 @@
 
 import importlib.util
 import inspect
-import json
 import os
 import sys
 import traceback
@@ -23,7 +22,7 @@ from lmprog.lm.specs import from_spec
 from lmprog.module import Module, Program, input_types_of, inputs_of, required_inputs_of
 from lmprog.predict import Predict
 from lmprog.registry import names
-from lmprog.request import LM
+from lmprog.request import LM, InexactError, read_exactly
 from lmprog.retrieval import BM25, Retriever
 from lmprog.retrieval.http import HTTPRetriever
 from lmprog.signature import type_name
@@ -308,7 +307,9 @@ def _is_program(found: object) -> TypeIs[Program]:
 
 def _object(text: str, where: str) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data = read_exactly(text)
+    except InexactError as error:
+        raise DataError(f"{where}: {error}: {text[:120].strip()!r}.") from None
     except ValueError as error:
         raise DataError(f"{where} is not JSON ({error}): {text[:120].strip()!r}.") from None
     if not isinstance(data, dict):
@@ -322,7 +323,7 @@ def _value(program: Program, name: str, text: str) -> Any:
     if kind is str:
         return text
     try:
-        data = json.loads(text)
+        data = read_exactly(text)
     except ValueError:
         data = text
     try:

@@ -20,6 +20,7 @@ from pydantic_core import SchemaError
 from lmprog.certificate import Certificate
 from lmprog.errors import ArtifactError, DataError, InputError, ParamsError, SignatureError
 from lmprog.lm import adapters
+from lmprog.lm.specs import url_in
 from lmprog.module import M, Program, check_program, params_of, predictors, with_params
 from lmprog.params import Demo, Params, PredictorParams
 from lmprog.predict import ChainOfThought, Predict
@@ -27,6 +28,7 @@ from lmprog.registry import find, names
 from lmprog.request import read_json
 from lmprog.rundir import write_atomically
 from lmprog.schemas import recorded, signature_of
+from lmprog.secrets import named_by_artifact
 from lmprog.signature import fields_of
 
 FORMAT = 1
@@ -138,12 +140,26 @@ class Artifact:
         if self.manifest["program"]["source_sha256"] != _describe(program)["source_sha256"]:
             _log.warning("the source of %s has changed since this artifact was made", type(program).__name__)
         self._keep_adapters()
+        self._tell_hosts(program)
         try:
             twin = with_params(program, self.params)
         except ParamsError as error:
             raise ArtifactError(f"the artifact's params do not fit {type(program).__name__}: {error}") from None
         object.__setattr__(twin, "_origin", self)
         return twin
+
+    def _tell_hosts(self, program: Program) -> None:
+        """Tell which predictors are answered by servers that the artifact names and the program does not."""
+        known = {url_in(value.config.lm or "") for value in params_of(program).values()}
+        for path, value in self.params.items():
+            url = url_in(value.config.lm or "")
+            if url and url not in known and named_by_artifact(url):
+                _log.warning(
+                    "`%s` is answered by %s, which this artifact names: its inputs are sent there. A key in LMPROG_API_KEY is "
+                    "sent only once you have named a model of that host yourself, such as by `lm=`, --lm or LMPROG_LM",
+                    path,
+                    value.config.lm,
+                )
 
     def _keep_adapters(self) -> None:
         for params in (self.params, self.baseline_params):
@@ -184,8 +200,14 @@ def read_artifact(path: str | Path) -> Artifact:
         if hashlib.sha256(contents.get(name, b"")).hexdigest() != manifest["entries"].get(name):
             raise ArtifactError(f"{path}: the entry {name} is missing, damaged or not part of the artifact.")
     artifact = Artifact(manifest, contents)
-    if artifact.to_bytes() != data:
-        raise ArtifactError(f"{path}: {_differing_entry(data, artifact.to_bytes())} is damaged.")
+    try:
+        again = artifact.to_bytes()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        raise ArtifactError(
+            f"{path}: the entry {MANIFEST} is damaged: it holds what no file in UTF-8 can hold."
+        ) from None
+    if again != data:
+        raise ArtifactError(f"{path}: {_differing_entry(data, again)} is damaged.")
     return artifact
 
 
@@ -298,7 +320,7 @@ def _rebuilt(artifact: Artifact) -> Program:
             )
         try:
             signature = signature_of(past["name"], params.instruction, past["inputs"], past["outputs"])
-        except (SignatureError, PydanticUserError, SchemaError, TypeError, ValueError) as error:
+        except (SignatureError, PydanticUserError, SchemaError, TypeError, ValueError, RecursionError) as error:
             raise ArtifactError(
                 f"this artifact cannot be loaded without the code of its signature: {error} Write {call}."
             ) from None
@@ -321,7 +343,7 @@ def _rebuilt(artifact: Artifact) -> Program:
 class _Recorded(BaseModel):
     """A field of a signature, as `recorded` writes it."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[^\W\d]\w*$")]
     desc: str
     says: Annotated[dict[str, Any], Field(alias="schema")]
     arrays: Literal["list", "tuple"] | None
@@ -333,10 +355,14 @@ class _Tool(BaseModel):
     says: Annotated[dict[str, Any], Field(alias="schema")]
 
 
+_MOST_RETRIES = 1000
+"""Of an artifact that was not made to spend without end."""
+
+
 class _Signature(BaseModel):
     name: str
     kind: Literal["Predict", "ChainOfThought"]
-    retries: Annotated[int, Field(ge=0, strict=True)]
+    retries: Annotated[int, Field(ge=0, le=_MOST_RETRIES, strict=True)]
     inputs: list[_Recorded]
     outputs: list[_Recorded]
     tools: list[_Tool] = []

@@ -638,7 +638,10 @@ def _print_outcome(outcome: object, out: TextIO, where: str, *, as_json: bool, s
     values = cast("dict[str, Any]", data).items() if isinstance(data, dict) else [("", data)]
     for name, value in values:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        print(f"{name}: " if name else "", escaped(text) if out.isatty() else text, sep="", file=out)
+        line = (
+            f"{name}: {text}".replace("\n", "\n  ") if name else text
+        )  # indented, so that no value passes for another
+        print(escaped(line) if out.isatty() else line, file=out)
     if several:
         print(file=out, flush=True)
 

@@ -19,7 +19,7 @@ from pydantic_core import SchemaError, to_jsonable_python
 
 from lmprog.errors import DataError
 from lmprog.module import Program, input_types_of, inputs_of, required_inputs_of
-from lmprog.request import canonical_json, read_json
+from lmprog.request import InexactError, canonical_json, read_exactly
 from lmprog.signature import type_name
 
 Row = Mapping[str, Any] | BaseModel
@@ -102,16 +102,20 @@ def numbered_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         shown = repr(line[:120].decode(errors="replace").strip())
         try:
-            row = read_json(line.decode())
+            row = read_exactly(line.decode())
+            broken = [name for name, value in _members(row) if _is_broken(name) or _is_broken(value)]
+        except InexactError as error:
+            raise DataError(f"{path}, line {number}: {error}: {shown}.") from None
+        except RecursionError:
+            raise DataError(f"{path}, line {number} is nested too deep: {shown}.") from None
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number} is not JSON in UTF-8 ({error}): {shown}. Write one row a line, as {{...}}."
             ) from None
         if not isinstance(row, dict):
             raise DataError(f"{path}, line {number} is not an object: {shown}. Write one row a line, as {{...}}.")
-        for name, value in cast("dict[str, Any]", row).items():
-            if _is_broken(name) or _is_broken(value):
-                raise DataError(f"{path}, line {number}, {_broken(name)}")
+        if broken:
+            raise DataError(f"{path}, line {number}, {_broken(broken[0])}")
         yield number, cast("dict[str, Any]", row)
 
 
@@ -173,7 +177,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # ValueError: no path can be written so
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{path} cannot be read: {why}. Give a file of JSON Lines, one row a line.") from None
 
@@ -220,6 +224,10 @@ def _is_broken(value: object) -> bool:
     if isinstance(value, Mapping):
         return any(map(_is_broken, chain.from_iterable(cast("Mapping[object, object]", value).items())))
     return isinstance(value, list | tuple | set | frozenset) and any(map(_is_broken, cast("Iterable[object]", value)))
+
+
+def _members(row: object) -> Iterable[tuple[str, object]]:
+    return cast("dict[str, object]", row).items() if isinstance(row, dict) else ()
 
 
 def _broken(name: str) -> str:

@@ -2,21 +2,22 @@
 
 import codecs
 import json
+import math
 import os
 import re
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Literal, NoReturn, TextIO
+from typing import Literal, NoReturn, TextIO, cast
 
 import typer
 
 from lmprog.errors import CapReached, LMError, LmprogError, MetricError, OutputError
-from lmprog.escapes import escaped
+from lmprog.escapes import UNSEEN, escaped
 from lmprog.loop import DEBUG, users_part
 from lmprog.secrets import redact, redact_code
 
@@ -56,7 +57,7 @@ def failed(error: BaseException, *, as_json: bool) -> Exit:
     notes = [str(note) for note in getattr(error, "__notes__", [])]
     if _is_bug(error) or os.environ.get(DEBUG):
         lines = traceback.format_exception(type(error), error, users_part(error.__traceback__))
-        print(redact_code("".join(lines)), end="", file=sys.stderr)
+        print(escaped(redact_code("".join(lines))), end="", file=sys.stderr)
     if not _is_bug(error) and (notes or not isinstance(error, BrokenPipeError)):
         print(
             escaped(" ".join([text, *notes]) if code == INTERRUPTED else "\n".join([f"error: {text}", *notes])),
@@ -71,7 +72,19 @@ def failed(error: BaseException, *, as_json: bool) -> Exit:
 def print_json(data: object, file: TextIO, *, indent: int | None = None) -> None:
     """Write JSON, in the characters that the file can hold."""
     ascii_only = codecs.lookup(file.encoding or "ascii").name != "utf-8"
-    print(json.dumps(data, ensure_ascii=ascii_only, indent=indent), file=file, flush=True)
+    text = json.dumps(_in_json(data), ensure_ascii=ascii_only, indent=indent)
+    print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=file, flush=True)
+
+
+def _in_json(data: object) -> object:
+    """Return data with NaN and infinity, for which JSON has no number, in words."""
+    if isinstance(data, float) and not math.isfinite(data):
+        return "NaN" if math.isnan(data) else "Infinity" if data > 0 else "-Infinity"
+    if isinstance(data, Mapping):
+        return {name: _in_json(value) for name, value in cast("Mapping[str, object]", data).items()}
+    if isinstance(data, list | tuple):
+        return [_in_json(value) for value in cast("Sequence[object]", data)]
+    return data
 
 
 def error_data(error: LmprogError) -> dict[str, str]:

@@ -121,8 +121,10 @@ def _explained(what: str) -> Generator[None]:
             f"once with a network."
         ) from None
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        script = f" Try revision={PARQUET}." if "script" in str(error) else ""
-        raise DataError(f"{what}, cannot be read: {_said(error)}.{script}") from None
+        more = f" Try revision={PARQUET}." if "script" in str(error) else ""
+        if isinstance(error, FileNotFoundError) and "://" in str(error):  # which is raised where it cannot be reached, too
+            more = " If there is no network, run this once with one."
+        raise DataError(f"{what}, cannot be read: {_said(error)}.{more}") from None
 
 
 def _said(error: Exception) -> str:

@@ -23,7 +23,7 @@ from lmprog.evaluation import check_concurrency
 from lmprog.identity import identity_of
 from lmprog.lm import client_of, default_lm
 from lmprog.lm.ledger import Budget, Role
-from lmprog.lm.specs import from_spec
+from lmprog.lm.specs import from_spec, of_predictor
 from lmprog.lm.wire import shown
 from lmprog.metrics import Metric, check_metric
 from lmprog.module import M, Module, Program, check_capabilities, check_program, inputs_of, params_of, predictors
@@ -144,7 +144,7 @@ def clients_of(job: Job[M]) -> dict[Role, LM]:
         if role in ("task", "teacher"):
             check_capabilities(job.program, client, role)
     for path, value in params_of(job.program).items():
-        own = task if value.config.lm is None else from_spec(value.config.lm)
+        own = task if value.config.lm is None else of_predictor(value.config.lm)
         needed = {"generate", "sample"} if value.config.temperature else {"generate"}
         if lacking := sorted(needed - own.capabilities):
             raise CapabilityError(

@@ -105,8 +105,8 @@ def to_score(value: object, row: Row, prediction: object) -> Score:
         return Score(float(cast("float", value)))
     score = value if isinstance(value, Score) else Score(cast("float", value))
     number = _plain(score.value)
-    if not isinstance(number, Real) or not 0 <= float(number) <= 1:  # NaN is not
-        too_large = isinstance(number, Real) and float(number) > 1
+    if not isinstance(number, Real) or not 0 <= cast("float", number) <= 1:  # NaN is not; not every int is a float
+        too_large = isinstance(number, Real) and cast("float", number) > 1
         wanted = "It should return a bool, a number from 0 to 1, or lp.Score."
         wanted += " Divide by the largest value it can take." if too_large else ""
         shown = repr(value) if isinstance(number, Real) else f"a {type(value).__name__}"

@@ -16,7 +16,7 @@ from lmprog.formats import Template, prepare, prepare_calls
 from lmprog.formats.native import Native, refused_reply
 from lmprog.inspection import note
 from lmprog.lm import default_lm, plain
-from lmprog.lm.specs import from_spec
+from lmprog.lm.specs import of_predictor
 from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response, ToolSpec
 from lmprog.short_form import from_string
@@ -255,7 +255,7 @@ class ChainOfThought(Predict[P, S_co]):
 @lru_cache
 def _capabilities_of(spec: str) -> frozenset[str]:
     """Return what an LM can do: to look for the LM of an entry point takes longer than many a call."""
-    return from_spec(spec).capabilities
+    return of_predictor(spec).capabilities
 
 
 def _request(

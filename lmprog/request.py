@@ -250,6 +250,41 @@ def read_json(text: str | bytes) -> Any:
         raise ValueError("it is nested too deep") from None
 
 
+class InexactError(ValueError):
+    """JSON from which Python would read something else than it says."""
+
+
+def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(members)
+    if len(data) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in data if names.count(name) > 1)
+        raise InexactError(f"`{twice}` is given more than once in one object")
+    return data
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise InexactError(f"{digits[:20]}{'...' * (len(digits) > 20)} is beyond what a number can be")
+    return number
+
+
+_EXACT, _WITH_LINE_BREAKS = (
+    json.JSONDecoder(object_pairs_hook=_once, parse_float=_finite, strict=strict) for strict in (True, False)
+)
+
+
+def read_exactly(text: str, *, strict: bool = True) -> Any:
+    """Return JSON data of others as `read_json` does; InexactError, a ValueError, where a name is given twice in one object,
+    or a number is too large for Python. Without `strict` line breaks may stand in texts as they are.
+    """
+    try:
+        return (_EXACT if strict else _WITH_LINE_BREAKS).decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def request_key(lm_name: str, request: Request) -> str:
     """Return the SHA-256 (hex) under which a request's reply is recorded.
 

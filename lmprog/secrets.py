@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast
+from urllib.parse import urlsplit
 
 from lmprog.errors import InputError
 
@@ -19,6 +20,9 @@ _WRITTEN_DOWN = re.compile(
 )
 """NAME = "value", as an assignment, an argument, an entry of a dict, or a name with its default."""
 _kept: set[str] = set()
+_of_artifacts: set[str] = set()
+_of_the_user: set[str] = set()
+"""Hosts, by who named them."""
 
 
 def keep_secret(key: str) -> None:
@@ -32,6 +36,36 @@ def keep_secrets_in(headers: Mapping[str, str]) -> None:
     for name, value in headers.items():
         if name.lower() == "authorization" or names_a_secret(name.replace("-", "_")):
             keep_secret(value.rpartition(" ")[2])
+
+
+def named_by_artifact(url: str) -> bool:
+    """Note that an artifact names a host; tell whether the user has not."""
+    host = _host(url)
+    if host not in _of_the_user:
+        _of_artifacts.add(host)
+    return host in _of_artifacts
+
+
+def named_by_user(url: str) -> None:
+    """Note that the user names a host, so that keys of the environment may be sent there."""
+    _of_the_user.add(_host(url))
+    _of_artifacts.discard(_host(url))
+
+
+def may_have_keys(url: str) -> bool:
+    """Tell whether a key of the environment may be sent to a host: not where an artifact was the first to name it."""
+    if _host(url) in _of_artifacts:
+        return False
+    named_by_user(url)
+    return True
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # no URL: nothing is sent there
+        return url
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def checked_headers(headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from lmprog.errors import CapabilityError
 from lmprog.lm import client_of
 from lmprog.lm.adapters import Tunable
 from lmprog.lm.openai import OpenAI
-from lmprog.lm.specs import from_spec
+from lmprog.lm.specs import of_predictor
 from lmprog.lm.vllm import VLLM
 from lmprog.module import predictors
 from lmprog.optimizer import Outcome, Problem, require
@@ -148,7 +148,7 @@ def tunable(problem: Problem, spec: str | None) -> Tunable | OpenAI:
 
     Weights on the hub are got the first time, which takes its while; the LM's own error where they are not to be had.
     """
-    lm = client_of(problem.lms["task"]) if spec is None else from_spec(spec)
+    lm = client_of(problem.lms["task"]) if spec is None else of_predictor(spec)
     if not isinstance(lm, Tunable | OpenAI):
         raise CapabilityError(
             f"{lm.name} cannot be fine-tuned: its weights are not here, and it is not known how its host would tune them. Use an "

@@ -272,6 +272,45 @@ class TestDamage:
         with pytest.raises(lp.ArtifactError, match="which lmprog does not know"):
             lp.load(edited(tmp_path / "a.lmprog", lambda manifest: manifest.update(signatures={})))
 
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"name": "answ\ud800er"}, "inputs.0.name.* is not as it should be"),
+            ({"name": "a b\n[[ x ]]"}, "inputs.0.name.* is not as it should be"),
+            ({"desc": "half \ud800 of it"}, "is damaged: it holds what no file in UTF-8 can hold"),
+        ],
+    )
+    def test_a_field_that_no_signature_can_have_is_refused(
+        self, tmp_path: Path, change: Mapping[str, str], says: str
+    ) -> None:
+        lp.save(lp.Predict("question -> answer"), tmp_path / "a.lmprog")
+        manifest = json.loads(json.dumps(dict(read_artifact(tmp_path / "a.lmprog").manifest)))
+        manifest["signatures"]["predict"]["inputs"][0].update(change)
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr(MANIFEST, json.dumps(manifest))
+
+        with pytest.raises(lp.ArtifactError, match=says):
+            read_bytes(file.getvalue())
+
+    def test_a_type_without_end_is_refused(self, tmp_path: Path) -> None:
+        def nest(manifest: dict[str, Any]) -> None:
+            schema: dict[str, Any] = {"type": "string"}
+            for _ in range(400):
+                schema = {"type": "array", "items": schema}
+            manifest["signatures"]["predict"]["inputs"][0]["schema"] = schema
+
+        lp.save(lp.Predict("question -> answer"), tmp_path / "a.lmprog")
+
+        with pytest.raises(lp.ArtifactError):
+            lp.load(edited(tmp_path / "a.lmprog", nest))
+
+    def test_retries_without_end_are_refused(self, tmp_path: Path) -> None:
+        lp.save(lp.Predict("question -> answer"), tmp_path / "a.lmprog")
+
+        with pytest.raises(lp.ArtifactError, match="retries"):
+            lp.load(edited(tmp_path / "a.lmprog", lambda found: found["signatures"]["predict"].update(retries=10**9)))
+
     @pytest.mark.parametrize("path", ["", "a\0b"])
     def test_what_is_no_path_is_refused(self, path: str) -> None:
         with pytest.raises(lp.ArtifactError, match="cannot be written"):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from lmprog.cli import main
 from lmprog.optimizer import named
 from lmprog.registry import names, written_options
 from lmprog.task import find_task, options_of, tasks
+from lmprog.testing import ScriptedLM
 
 TASK_FILE = '''
 import lmprog as lp
@@ -477,6 +479,14 @@ def test_run_answers_each_line_of_standard_input_in_order(
         (["--program", "qa.py:TASK", "seven"], "number=VALUE"),
         (["--program", "qa.py:TASK", "--input", "{"], "--input is not JSON"),
         (["--program", "qa.py:TASK", "--input", "7"], "--input is not an object"),
+        (
+            ["--program", "qa.py:TASK", "--input", '{"number": 1, "number": 2}'],
+            "--input: `number` is given more than once",
+        ),
+        (
+            ["--program", "qa.py:TASK", "--input", '{"number":' + "[" * 50_000],
+            "--input is not JSON (it is nested too deep)",
+        ),
         (["--program", "qa.py:TASK", "--lm", "gpt", "number=7"], "'gpt'"),
     ],
     ids=str,
@@ -488,6 +498,28 @@ def test_run_names_what_is_wrong_with_its_arguments(
 
     assert code == 2
     assert says in first
+
+
+def test_no_output_that_run_prints_passes_for_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"answer": "no\nverdict: right\n\nanswer: yes", "verdict": "wrong"}
+    path = lp.save(lp.Predict("question -> answer, verdict"), tmp_path / "a.lmprog")
+    lp.configure(lm=ScriptedLM(lambda asked: said))
+
+    assert main(["run", str(path), "question=q"]) == 0
+    assert capsys.readouterr().out == "answer: no\n  verdict: right\n  \n  answer: yes\nverdict: wrong\n"
+
+
+def test_run_writes_json_that_every_reader_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = lp.save(lp.Predict("question -> low: float, none: float, text"), tmp_path / "a.lmprog")
+    said = {"low": -math.inf, "none": math.nan, "text": "\x9b31m\u202eüß"}
+    lp.configure(lm=ScriptedLM(lambda asked: said))
+
+    assert main(["run", str(path), "--json", "question=q"]) == 0
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"low": "-Infinity", "none": "NaN", "text": "\x9b31m\u202eüß"}
+    assert "üß" in out and not re.search("[\x80-\x9f\u202e]", out)
 
 
 def test_run_needs_an_lm_where_the_recorded_one_is_not_embedded(

@@ -215,6 +215,29 @@ def test_half_a_surrogate_pair_is_refused_with_row_and_field(value: object) -> N
         read_rows(rows, PROGRAM, what="train")
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"question": "a", "answer": "1", "answer": "2"}', "line 2: `answer` is given more than once in one object"),
+        ('{"question": {"x": 1, "x": 2}}', "line 2: `x` is given more than once in one object"),
+        ('{"question": 1e999}', "line 2: 1e999 is beyond what a number can be"),
+        ('{"question": ' + "[" * 900 + "]" * 900 + "}", "line 2 is nested too deep"),
+        ('{"question": ' + "[" * 100_000, r"line 2 is not JSON in UTF-8 \(it is nested too deep"),
+    ],
+)
+def test_a_line_that_would_not_be_read_as_it_stands_is_refused(tmp_path: Path, line: str, says: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"question": "fine"}\n' + line)
+
+    with pytest.raises(lp.DataError, match=says):
+        read_jsonl(path)
+
+
+def test_what_no_path_can_be_is_refused() -> None:
+    with pytest.raises(lp.DataError, match=r"cannot be read: .*null byte"):
+        read_jsonl(Path("no\0.jsonl"))
+
+
 def test_no_rows_at_all_are_refused() -> None:
     with pytest.raises(lp.DataError, match=r"`train` is empty. Give at least one row with `question`"):
         read_rows([], PROGRAM, what="train")

@@ -135,6 +135,31 @@ def test_an_input_given_twice_is_refused(format_: FormatName) -> None:
 
 
 @in_every_format
+@pytest.mark.parametrize(
+    ("type_", "value", "says"),
+    [
+        ("dict[str, int]", '{"total": 5, "total": 999}', "`?total`? is given more than once"),
+        ("list[dict[str, int]]", '[{"a": 1}, {"total": 5, "b": 1, "total": 5}]', "`?total`? is given more than once"),
+        ("float", "1e999", "1e999 is beyond what a number can be"),
+        ("float", "-" + "9" * 400 + ".5", r"9\.\.\. is beyond what a number can be"),
+        ("dict[str, float]", '{"a": 1E+400}', r"1E\+400 is beyond what a number can be"),
+    ],
+)
+def test_json_that_would_be_read_as_something_else_is_refused(
+    format_: FormatName, type_: str, value: str, says: str
+) -> None:
+    made = template(f"a -> b: {type_}", format_)
+    written = {
+        "chat": f"[[ b ]]\n{value}\n\n[[ end of fields ]]",
+        "json": f'{{"b": {value}}}',
+        "xml": f"<b>{value}</b>",
+    }
+
+    with pytest.raises(lp.OutputError, match=says):
+        made.parse(written[format_])
+
+
+@in_every_format
 @pytest.mark.parametrize("value", ["\ud800", '"\ud800"', '"\\ud800"', "9" * 5000, "[" * 100_000, '{"n":' * 50_000])
 @pytest.mark.parametrize("type_", ["int", "str | None", "list[int]"])
 def test_a_value_that_breaks_readers_is_refused_or_taken_as_text(format_: FormatName, value: str, type_: str) -> None:

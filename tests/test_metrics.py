@@ -111,7 +111,10 @@ def test_a_score_carries_feedback_and_parts() -> None:
     assert score == lp.Score(1.0, feedback="too long", parts={"style": 0.5})
 
 
-@pytest.mark.parametrize("returned", [1.5, -0.1, math.nan, math.inf, None, "1", [1], 1j, lp.Score(7), lp.Score(None)])  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    "returned",
+    [1.5, -0.1, 10**400, math.nan, math.inf, None, "1", [1], 1j, lp.Score(7), lp.Score(None)],  # type: ignore[arg-type]
+)
 def test_anything_else_is_an_error_with_row_and_value(returned: object) -> None:
     with pytest.raises(lp.MetricError) as error:
         to_score(returned, {"question": "why?"}, "because")

@@ -12,6 +12,7 @@ from openai_server import Server, serving
 
 import lmprog as lp
 from lmprog.formats import prepare_calls, read
+from lmprog.formats.fields import type_words
 from lmprog.formats.native import DEMO_ENDS
 from lmprog.params import FormatName, PredictorParams, Weights
 from lmprog.request import Capability, ToolCall, request_key
@@ -270,6 +271,19 @@ def test_arguments_are_read_as_lms_write_them(arguments: str, read_as: dict[str,
     assert step.next_tool_args == read_as
 
 
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": ["string", "null"], "enum": 5, "anyOf": 3}, "text or null"),
+        ({"anyOf": 3}, 'JSON of this schema: {"anyOf": 3}'),
+        ({"anyOf": [{"type": "string"}, 5]}, "text or any JSON"),
+        ({"const": None}, "one of: null"),
+    ],
+)
+def test_the_schema_of_a_foreign_tool_may_be_malformed(schema: dict[str, Any], words: str) -> None:
+    assert type_words(schema) == words
+
+
 CUT = '{"query": "Ad'
 
 
@@ -279,6 +293,10 @@ CUT = '{"query": "Ad'
         (
             lp.Response("", tool_calls=(ToolCall("a", "search", "Ada"),)),
             "the arguments of `search` are no JSON object but 'Ada'",
+        ),
+        (
+            lp.Response("", tool_calls=(ToolCall("a", "search", '{"query": "Ada", "query": "Bob"}'),)),
+            "in the arguments of `search` `query` is given more than once",
         ),
         (lp.Response("", tool_calls=(ToolCall("a", "search", "[1]"),)), "the arguments of `search` are no JSON object"),
         (lp.Response("", tool_calls=(ToolCall("a", "search", CUT),), finish_reason="length"), "are no JSON object"),

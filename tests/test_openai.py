@@ -1,6 +1,7 @@
 """The client of OpenAI-compatible servers, against a real one in another process."""
 
 import asyncio
+import contextlib
 import errno
 import json
 import logging
@@ -25,7 +26,7 @@ from openai_server import Scene, Server, serving
 from pydantic import BaseModel, Field
 
 import lmprog as lp
-from lmprog import loop
+from lmprog import loop, secrets
 from lmprog.lm.openai import BASE_URL, from_spec
 from lmprog.lm.refusals import Kind, read_refusal, retry_after_s
 from lmprog.lm.wire import Answer, body_of, encoded, response_format, response_of
@@ -33,7 +34,7 @@ from lmprog.params import FormatName, PredictorParams
 from lmprog.request import ToolCall, ToolSpec
 from lmprog.secrets import HIDDEN
 from lmprog.signature import fields_of
-from lmprog.testing import check_lm
+from lmprog.testing import ScriptedLM, check_lm
 
 KEY = "sk-this-is-a-key-4711"
 NUMBER = '{"properties":{"number":{"type":"integer"}},"required":["number"],"type":"object"}'
@@ -118,6 +119,66 @@ def test_openai_s_key_goes_to_no_other_server(server: Server, monkeypatch: pytes
     monkeypatch.setenv("LMPROG_API_KEY", "another-key-0815")
     ask(from_spec(f"{server.url}#some-model"))
     assert server.last["headers"]["authorization"] == "Bearer another-key-0815"
+
+
+def test_no_key_goes_to_a_server_that_an_artifact_alone_names(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("LMPROG_API_KEY", "another-key-0815")
+    monkeypatch.setattr(secrets, "_of_the_user", set[str]())
+    monkeypatch.setattr(secrets, "_of_artifacts", set[str]())
+    elsewhere = f"{server.url}#some-model"
+    path = lp.save(lp.Predict("question -> answer", config={"lm": elsewhere}), tmp_path / "a.lmprog")
+    own = lp.Predict("question -> answer", config={"lm": elsewhere})
+
+    def key_sent(program: Any) -> bool:
+        with lp.using(lm=ScriptedLM(lambda asked: {"answer": "x"})), contextlib.suppress(lp.OutputError):
+            program(question="private")
+        return "authorization" in server.last["headers"]
+
+    loaded = lp.load(path)
+    assert f"`predict` is answered by {elsewhere}, which this artifact names" in caplog.text
+    assert not key_sent(loaded)
+
+    lp.configure(lm=elsewhere)  # now the user has named it
+    lp.configure(lm=None)
+    assert key_sent(loaded)
+
+    caplog.clear()
+    secrets._of_the_user.clear()
+    assert key_sent(lp.load(path, program=own)) and not caplog.text, "the program names it as well"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_no_more_of_an_answer_is_read_than_fits(server: Server, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setattr("lmprog.lm.http.MOST_BYTES", 2**16)
+    server.set(scenes=[Scene(status, "x" * 2**18)])
+
+    with pytest.raises(lp.LMError, match="is larger than 0 MiB, and was read no further"):
+        ask(client(server))
+
+    assert ask(client(server)).text == "re: hello"
+
+
+@pytest.mark.parametrize("body", [b"<script" * 50_000, b"<title>" * 50_000, b"<" * 500_000])
+def test_an_error_page_of_any_length_is_read_at_once(body: bytes) -> None:
+    began = time.process_time()
+
+    assert len(read_refusal(Answer(502, {}, body)).message) < 1000
+
+    assert time.process_time() - began < 5  # it took minutes where all of it was searched
+
+
+def test_a_key_that_a_server_echoes_is_hidden_however_it_is_written(server: Server) -> None:
+    written = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    call = f'{{"id": "a", "type": "function", "function": {{"name": "weather", "arguments": "{written}"}}}}'
+    server.set(
+        scenes=[Scene(body=f'{{"choices": [{{"message": {{"content": "{written}", "tool_calls": [{call}]}}}}]}}')]
+    )
+
+    said = ask(client(server, api_key=KEY))
+
+    assert (said.text, said.tool_calls[0].arguments) == (HIDDEN, HIDDEN)
 
 
 def test_openai_s_key_goes_where_openai_s_url_points(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,10 +470,10 @@ def test_a_reply_s_text_is_read_in_each_form(server: Server, message: dict[str, 
     assert ask(client(server)).text == text
 
 
-def test_half_a_surrogate_pair_in_a_reply_becomes_a_question_mark(server: Server) -> None:
+def test_half_a_surrogate_pair_in_a_reply_becomes_the_character_for_it(server: Server) -> None:
     server.set(scenes=[Scene(body='{"choices": [{"message": {"content": "half \\ud83d of it"}}]}')])
 
-    assert ask(client(server)).text == "half ? of it"
+    assert ask(client(server)).text == "half \ufffd of it"
 
 
 def test_a_refusal_by_the_model_is_a_reply_without_outputs(server: Server) -> None:

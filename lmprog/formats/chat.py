@@ -70,7 +70,7 @@ class Chat(Own):
         twice: dict[str, None] = {}
         for name, text in _between(message, marks):
             if name not in names:
-                _log.info("ignored the section `%s` of a reply: no field has this name", name)
+                _log.info("ignored the section %a of a reply: no field has this name", name)
             elif name in texts:
                 twice[name] = None
             else:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard, cast
 
 from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from lmprog.params import Demo, PredictorParams
-from lmprog.request import canonical_json
+from lmprog.request import InexactError, canonical_json, read_exactly
 from lmprog.signature import Field, Fields
 
 _PLAIN = re.compile(r'[^\s,"]([^,"\n\r]*[^\s,"])?')
@@ -16,6 +17,9 @@ _PLAIN = re.compile(r'[^\s,"]([^,"\n\r]*[^\s,"])?')
 _FENCE = re.compile(r"^```\w*\s*\n(.*)\n```$", re.DOTALL)
 _DESCRIBED = re.compile(r"^- (\S+) \(", re.MULTILINE)
 _DIGITS = frozenset("-0123456789")
+_INEXACT = "inexact"
+_LARGE = re.compile(r"\d[eE]\+?\d{3}|\d{309}")
+"""What may be a number beyond Python's."""
 _INPUTS, _OUTPUTS, _TOOLS = "Input fields:\n", "Output fields:\n", "Tools:\n"
 
 dumps = json.JSONEncoder(ensure_ascii=False).encode
@@ -60,13 +64,13 @@ _BOUNDS = {
 
 def type_words(schema: Mapping[str, Any] | bool) -> str:
     """Return in words what a JSON schema asks for."""
-    if isinstance(schema, bool):
+    if not isinstance(schema, Mapping):  # true, or in the schema of a foreign tool something that is none
         return "any JSON"
-    if "enum" in schema or "const" in schema:
-        values = schema.get("enum", [schema.get("const")])
+    values: object = schema.get("enum", [schema.get("const")] if "const" in schema else None)
+    if isinstance(values, list):
         plain = all(isinstance(v, str) and _PLAIN.fullmatch(v) for v in values)
         return "one of: " + ", ".join(v if plain else dumps(v) for v in values)
-    if set(schema) - {"title", "description", "default"} == {"anyOf"}:
+    if set(schema) - {"title", "description", "default"} == {"anyOf"} and isinstance(schema["anyOf"], list):
         return " or ".join(map(type_words, schema["anyOf"]))
     bounds = "".join(f", {words} {schema[name]}" for name, words in _BOUNDS.items() if name in schema)
     kind = schema.get("type")
@@ -157,8 +161,8 @@ def read_text(field: Field, text: str) -> Any:
 def _read_json(field: Field, text: str) -> Any:
     try:
         return read_json(field, text)
-    except ValidationError:
-        if field.schema.get("type") in {"array", "object"}:
+    except ValidationError as error:
+        if field.schema.get("type") in {"array", "object"} or error.errors()[0]["type"] == _INEXACT:
             raise
         return field.decode(text)  # "yes" for true, or a text where text is one of the types
 
@@ -175,4 +179,12 @@ def read_json(field: Field, text: str) -> Any:
             return field.decode(text)
         except ValidationError:
             pass
+    if "{" in text or _LARGE.search(text):
+        try:
+            read_exactly(text)
+        except InexactError as error:
+            fault = InitErrorDetails(type=PydanticCustomError(_INEXACT, "{why}", {"why": str(error)}), input=text)
+            raise ValidationError.from_exception_data(field.name, [fault], "json") from None
+        except ValueError:
+            pass  # which the next line says better
     return field.adapter.validate_json(text)

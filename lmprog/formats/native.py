@@ -21,7 +21,7 @@ from lmprog.formats.layout import NO_INPUTS, Layout, question, shown_sides
 from lmprog.formats.repair import repaired
 from lmprog.formats.tools import ARGUMENTS, THOUGHT, TOOL, TRAJECTORY, arguments_of, by_name, described
 from lmprog.params import PredictorParams
-from lmprog.request import Message, Response, ToolCall, ToolSpec
+from lmprog.request import InexactError, Message, Response, ToolCall, ToolSpec, read_exactly
 from lmprog.signature import Fields, Signature, fields_of
 
 FORM = (
@@ -179,9 +179,9 @@ def _arguments(call: ToolCall, response: Response) -> dict[str, Any]:
     """Return the arguments of a call. Some servers send an empty text where there are none."""
     text = call.arguments.strip() or "{}"
     try:
-        found: object = json.loads(text, strict=False)  # line breaks in texts, which many LMs do not escape
-    except RecursionError:
-        found = None
+        found: object = read_exactly(text, strict=False)  # line breaks in texts, which many LMs do not escape
+    except InexactError as error:
+        raise _refused(response, f"in the arguments of `{call.name}` {error}") from None
     except ValueError:
         found = None if response.finish_reason == "length" else repaired(text)
     if not isinstance(found, dict):

@@ -7,7 +7,7 @@ from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.ledger import Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots, Urgency
 from lmprog.lm.retry import Patience, Retried
-from lmprog.lm.specs import from_spec
+from lmprog.lm.specs import of_predictor
 from lmprog.request import LM, Request, Response
 
 
@@ -28,7 +28,7 @@ class Routed:
             return await self._lm(request)
         other = self._others.get(request.lm)
         if other is None:
-            other = self._others[request.lm] = self._layers(from_spec(request.lm))
+            other = self._others[request.lm] = self._layers(of_predictor(request.lm))
         return await other(replace(request, lm=None))
 
 

@@ -26,6 +26,8 @@ CONNECT_S = 30.0
 """How long a connection may take to be made, within the time for the whole call."""
 KEPT_S = 4.0
 """How long a connection is kept when idle: less than the 5 s after which uvicorn, and so vLLM, closes it."""
+MOST_BYTES = 64 * 2**20
+"""Of an answer."""
 LARGE = 2**20
 """Bytes above which aiohttp wants a body as a file."""
 CLOSING_S = 5.0
@@ -71,7 +73,7 @@ async def send(
             timeout=_timeout(timeout_s),
             allow_redirects=False,
         ) as response:
-            return Answer(response.status, response.headers, await response.read())
+            return Answer(response.status, response.headers, await _body(response, named))
     except aiohttp.ConnectionTimeoutError:
         said = f"{named} could not be connected to within {min(CONNECT_S, timeout_s):g} s"
         raise UnavailableError(said, refused=True) from None
@@ -92,6 +94,18 @@ async def send(
     except (aiohttp.ClientError, OSError) as error:
         unsent = isinstance(error, aiohttp.ClientConnectorError)
         raise UnavailableError(f"{named} cannot be reached: {_cause(error, url)}", refused=unsent) from None
+
+
+async def _body(response: aiohttp.ClientResponse, named: str) -> bytes:
+    """Return a body, unpacked. LMError where it is larger than any reply: some hundred kilobytes may unpack to gigabytes."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MOST_BYTES:
+            raise LMError(f"the answer of {named} is larger than {MOST_BYTES // 2**20} MiB, and was read no further.")
+        parts.append(part)
+    return b"".join(parts)
 
 
 class _Connector(aiohttp.TCPConnector):

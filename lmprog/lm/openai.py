@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from lmprog.errors import ArtifactError, AuthError, CapabilityError, LMError, Un
 from lmprog.lm import wire
 from lmprog.lm.refusals import Lessons, Refusal, read_refusal
 from lmprog.request import Capability, Request, Response, canonical_json, read_json
-from lmprog.secrets import HIDDEN, keep_secret, keep_secrets_in, redact
+from lmprog.secrets import HIDDEN, keep_secret, keep_secrets_in, may_have_keys, redact
 
 PREFIX = "openai/"
 BASE_URL = "https://api.openai.com/v1"
@@ -228,11 +229,16 @@ class OpenAI:
     def _read(self, raw: bytes) -> Response:
         """Read a reply."""
         try:
-            return wire.response_of(self._without_key(raw))
+            response = wire.response_of(self._without_key(raw))
         except UnavailableError as error:
             raise UnavailableError(f"{self.name} sent {error}.") from None
         except LMError as error:
             raise LMError(f"{self.name} sent {error}. Is {self.base_url} the base URL? It often ends in /v1.") from None
+        said = (response.text, *(call.arguments for call in response.tool_calls))
+        if self._key and any(self._key in text for text in said):  # it was written with escapes
+            calls = tuple(replace(call, arguments=redact(call.arguments)) for call in response.tool_calls)
+            response = replace(response, text=redact(response.text), tool_calls=calls)
+        return response
 
     def _without_key(self, raw: bytes) -> bytes:
         """Return a body that is going to be recorded; the key, should a server echo it, is hidden."""
@@ -255,7 +261,7 @@ class OpenAI:
             return f"Check the URL {self.base_url}, which often ends in /v1, and the model {model!r}."
         near = get_close_matches(model, names, LISTED_AT_MOST, cutoff=0.0)
         more = f", and {len(names) - len(near)} others" if len(names) > len(near) else ""
-        return f"The server has the models {', '.join(near)}{more}."
+        return f"The server has the models {', '.join(map(wire.shown, near))}{more}."
 
 
 def from_spec(spec: str) -> OpenAI:
@@ -267,7 +273,12 @@ def from_spec(spec: str) -> OpenAI:
     base_url, _, model = spec.partition("#")
     if not model:
         raise LMError(f'{_without_password(spec)!r} names no model. Write it behind the URL: "http://HOST/v1#MODEL".')
-    return _shared(model, base_url, os.environ.get(OTHER_KEY), os.environ.get(KEY))
+    return _shared(model, base_url, other_key(base_url), os.environ.get(KEY))
+
+
+def other_key(base_url: str) -> str | None:
+    """Return the key in LMPROG_API_KEY, where it may be sent to this server."""
+    return os.environ.get(OTHER_KEY) if may_have_keys(base_url) else None
 
 
 @cache

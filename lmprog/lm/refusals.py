@@ -118,6 +118,8 @@ _UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 _SCHEMA = re.compile(r"response_format|response format|json_schema|json schema|structured output|grammar|guided", re.I)
+_PAGE_READ = 10_000
+"""Characters of an error page in which its title is looked for."""
 _TITLE = re.compile(r"<(?:title|h1)[^>]*>(.*?)</", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.IGNORECASE | re.DOTALL)
 
@@ -151,8 +153,9 @@ def read_refusal(answer: Answer) -> Refusal:
     try:
         data = read_json(text)
     except ValueError:
-        title = _TITLE.search(text)
-        found: dict[str, Any] = {"message": title[1] if title else _TAG.sub(" ", text)}
+        page = text[:_PAGE_READ]
+        title = _TITLE.search(page)
+        found: dict[str, Any] = {"message": title[1] if title else _TAG.sub(" ", page)}
     else:
         found = _said(data)
     if 300 <= answer.status < 400:

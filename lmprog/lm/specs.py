@@ -5,6 +5,7 @@ from typing import cast
 
 from lmprog.errors import LMError
 from lmprog.request import LM
+from lmprog.secrets import named_by_user
 
 GROUP = "lmprog.lms"
 """Entry points: "NAME/REST" is what the entry point NAME, a function, returns for REST."""
@@ -22,6 +23,21 @@ def from_spec(spec: LM | str) -> LM:
     """
     if not isinstance(spec, str):
         return _checked(spec)
+    if url := url_in(spec):
+        named_by_user(url)
+    return of_predictor(spec)
+
+
+def url_in(spec: str) -> str:
+    """Return the URL of the server that a spec names, empty where it names none."""
+    url = spec.removeprefix("vllm/").partition("#")[0]
+    return url if url.startswith(("http://", "https://")) else ""
+
+
+def of_predictor(spec: str) -> LM:
+    """Return the LM that params name for a predictor: as `from_spec` does, but LMPROG_API_KEY is not sent to a host that
+    an artifact alone has named.
+    """
     if not spec.isprintable():
         raise LMError(
             f"the spec of the LM holds a line break, or another character that is none to read. Write {KNOWN}."

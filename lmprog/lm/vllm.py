@@ -17,7 +17,7 @@ from lmprog.errors import ArtifactError, CapabilityError, InputError, LMError, U
 from lmprog.lm import adapters
 from lmprog.lm.adapters import Encoded
 from lmprog.lm.local.folder import found, named
-from lmprog.lm.openai import OTHER_KEY, TIMEOUT_S, OpenAI
+from lmprog.lm.openai import TIMEOUT_S, OpenAI, other_key
 from lmprog.lm.packing import ADAPTER_CONFIG, opened, pack, unpack
 from lmprog.lm.refusals import Refusal
 from lmprog.lm.wire import Json, shown
@@ -284,7 +284,7 @@ def from_spec(spec: str) -> VLLM:
     base_url, _, model = spec.partition("#")
     if not model or not base_url.startswith(("http://", "https://")):
         raise LMError(f'"{PREFIX}{spec}" names no server and model. Write "{PREFIX}http://HOST:8000/v1#MODEL".')
-    return _shared(model, base_url, os.environ.get(OTHER_KEY))
+    return _shared(model, base_url, other_key(base_url))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
@@ -232,6 +233,9 @@ class _Models(_Wire):
     data: list[_Model]
 
 
+_HALF = re.compile(r"[\ud800-\udfff]")
+
+
 def _read(raw: bytes) -> _Completion:
     try:
         return _Completion.model_validate_json(raw)
@@ -245,7 +249,7 @@ def _read(raw: bytes) -> _Completion:
         if raw.strip()[:1] in (b"", b"{") and isinstance(error, UnicodeDecodeError | json.JSONDecodeError):
             raise UnavailableError(f"a reply that broke off after {len(raw)} bytes") from None
         raise LMError(f"no JSON but {shown(raw.decode(errors='replace'))}") from None
-    text = _text(data).encode(errors="replace")  # json reads halves of surrogate pairs, which pydantic does not
+    text = _HALF.sub("\ufffd", _text(data)).encode()  # json reads halves of surrogate pairs, which pydantic does not
     try:
         return _Completion.model_validate_json(text)
     except ValidationError as error:

@@ -18,7 +18,7 @@ from lmprog.errors import CapReached, InputError, LMError
 from lmprog.lm.adapters import Tunable, content_of, keep
 from lmprog.lm.ledger import Amount
 from lmprog.lm.openai import OpenAI
-from lmprog.lm.specs import from_spec
+from lmprog.lm.specs import of_predictor
 from lmprog.module import Program, params_of
 from lmprog.optimizer import Problem, require
 from lmprog.optimizers.train.examples import Example
@@ -69,7 +69,7 @@ class Training:
     def check_packages(self, program: Program, lm: LM) -> None:
         """Raise InputError where a package is missing and a predictor's LM would be trained here, not at its host."""
         specs = dict.fromkeys(value.config.lm for value in params_of(program).values())
-        tuned = [lm if spec is None else from_spec(spec) for spec in specs]
+        tuned = [lm if spec is None else of_predictor(spec) for spec in specs]
         if any("finetune" in one.capabilities and not isinstance(one, OpenAI) for one in tuned):
             _check_packages()
 
