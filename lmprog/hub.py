@@ -122,7 +122,7 @@ def _explained(what: str) -> Generator[None]:
         ) from None
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         more = f" Try revision={PARQUET}." if "script" in str(error) else ""
-        if isinstance(error, FileNotFoundError) and "://" in str(error):  # which is raised where it cannot be reached, too
+        if isinstance(error, FileNotFoundError) and "://" in str(error):  # so, too, where it cannot be reached
             more = " If there is no network, run this once with one."
         raise DataError(f"{what}, cannot be read: {_said(error)}.{more}") from None
 

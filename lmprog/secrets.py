@@ -20,8 +20,8 @@ _WRITTEN_DOWN = re.compile(
 )
 """NAME = "value", as an assignment, an argument, an entry of a dict, or a name with its default."""
 _kept: set[str] = set()
-_of_artifacts: set[str] = set()
-_of_the_user: set[str] = set()
+HOSTS_OF_ARTIFACTS: set[str] = set()
+HOSTS_OF_THE_USER: set[str] = set()
 """Hosts, by who named them."""
 
 
@@ -41,20 +41,20 @@ def keep_secrets_in(headers: Mapping[str, str]) -> None:
 def named_by_artifact(url: str) -> bool:
     """Note that an artifact names a host; tell whether the user has not."""
     host = _host(url)
-    if host not in _of_the_user:
-        _of_artifacts.add(host)
-    return host in _of_artifacts
+    if host not in HOSTS_OF_THE_USER:
+        HOSTS_OF_ARTIFACTS.add(host)
+    return host in HOSTS_OF_ARTIFACTS
 
 
 def named_by_user(url: str) -> None:
     """Note that the user names a host, so that keys of the environment may be sent there."""
-    _of_the_user.add(_host(url))
-    _of_artifacts.discard(_host(url))
+    HOSTS_OF_THE_USER.add(_host(url))
+    HOSTS_OF_ARTIFACTS.discard(_host(url))
 
 
 def may_have_keys(url: str) -> bool:
     """Tell whether a key of the environment may be sent to a host: not where an artifact was the first to name it."""
-    if _host(url) in _of_artifacts:
+    if _host(url) in HOSTS_OF_ARTIFACTS:
         return False
     named_by_user(url)
     return True

@@ -125,8 +125,8 @@ def test_no_key_goes_to_a_server_that_an_artifact_alone_names(
     server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("LMPROG_API_KEY", "another-key-0815")
-    monkeypatch.setattr(secrets, "_of_the_user", set[str]())
-    monkeypatch.setattr(secrets, "_of_artifacts", set[str]())
+    monkeypatch.setattr(secrets, "HOSTS_OF_THE_USER", set[str]())
+    monkeypatch.setattr(secrets, "HOSTS_OF_ARTIFACTS", set[str]())
     elsewhere = f"{server.url}#some-model"
     path = lp.save(lp.Predict("question -> answer", config={"lm": elsewhere}), tmp_path / "a.lmprog")
     own = lp.Predict("question -> answer", config={"lm": elsewhere})
@@ -145,7 +145,7 @@ def test_no_key_goes_to_a_server_that_an_artifact_alone_names(
     assert key_sent(loaded)
 
     caplog.clear()
-    secrets._of_the_user.clear()
+    secrets.HOSTS_OF_THE_USER.clear()
     assert key_sent(lp.load(path, program=own)) and not caplog.text, "the program names it as well"
 
 

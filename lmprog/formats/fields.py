@@ -66,11 +66,11 @@ def type_words(schema: Mapping[str, Any] | bool) -> str:
     """Return in words what a JSON schema asks for."""
     if not isinstance(schema, Mapping):  # true, or in the schema of a foreign tool something that is none
         return "any JSON"
-    values: object = schema.get("enum", [schema.get("const")] if "const" in schema else None)
-    if isinstance(values, list):
+    values = schema.get("enum", [schema.get("const")] if "const" in schema else None)
+    if _is_list(values):
         plain = all(isinstance(v, str) and _PLAIN.fullmatch(v) for v in values)
         return "one of: " + ", ".join(v if plain else dumps(v) for v in values)
-    if set(schema) - {"title", "description", "default"} == {"anyOf"} and isinstance(schema["anyOf"], list):
+    if set(schema) - {"title", "description", "default"} == {"anyOf"} and _is_list(schema["anyOf"]):
         return " or ".join(map(type_words, schema["anyOf"]))
     bounds = "".join(f", {words} {schema[name]}" for name, words in _BOUNDS.items() if name in schema)
     kind = schema.get("type")
@@ -89,6 +89,10 @@ def type_words(schema: Mapping[str, Any] | bool) -> str:
     ):
         return f"JSON list, each {type_words(cast('dict[str, Any]', items))}" + bounds
     return f"JSON of this schema: {dumps(schema)}"
+
+
+def _is_list(value: object) -> TypeGuard[list[Any]]:
+    return isinstance(value, list)
 
 
 def sides(fields: Fields, demo: Demo) -> tuple[dict[str, Any], dict[str, Any]]:
