@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 import logging
+import os
 import platform
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -13,13 +14,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, cast, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaError
 
 from lmprog.certificate import Certificate
 from lmprog.errors import ArtifactError, DataError, InputError, ParamsError, SignatureError
-from lmprog.lm import adapters
+from lmprog.lm import ENVIRONMENT, adapters
 from lmprog.lm.specs import url_in
 from lmprog.module import M, Program, check_program, params_of, predictors, with_params
 from lmprog.params import Demo, Params, PredictorParams
@@ -28,7 +29,7 @@ from lmprog.registry import find, names
 from lmprog.request import read_json
 from lmprog.rundir import write_atomically
 from lmprog.schemas import recorded, signature_of
-from lmprog.secrets import named_by_artifact
+from lmprog.secrets import named_by_artifact, named_by_user
 from lmprog.signature import fields_of
 
 FORMAT = 1
@@ -150,10 +151,13 @@ class Artifact:
 
     def _tell_hosts(self, program: Program) -> None:
         """Tell which predictors are answered by servers that the artifact names and the program does not."""
-        known = {url_in(value.config.lm or "") for value in params_of(program).values()}
+        if getattr(program, "_origin", None) is None:
+            for value in params_of(program).values():
+                named_by_user(url_in(value.config.lm or ""))
+        named_by_user(url_in(os.environ.get(ENVIRONMENT, "")))
         for path, value in self.params.items():
             url = url_in(value.config.lm or "")
-            if url and url not in known and named_by_artifact(url):
+            if url and named_by_artifact(url):
                 _log.warning(
                     "`%s` is answered by %s, which this artifact names: its inputs are sent there. A key in LMPROG_API_KEY is "
                     "sent only once you have named a model of that host yourself, such as by `lm=`, --lm or LMPROG_LM",
@@ -340,10 +344,16 @@ def _rebuilt(artifact: Artifact) -> Program:
     raise ArtifactError(f"this artifact is of the program {kind}, which lmprog does not know. Name it: {call}.")
 
 
+def _identifier(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError(f"{name!r} is no name of a field")
+    return name
+
+
 class _Recorded(BaseModel):
     """A field of a signature, as `recorded` writes it."""
 
-    name: Annotated[str, Field(pattern=r"^[^\W\d]\w*$")]
+    name: Annotated[str, AfterValidator(_identifier)]
     desc: str
     says: Annotated[dict[str, Any], Field(alias="schema")]
     arrays: Literal["list", "tuple"] | None
@@ -355,14 +365,10 @@ class _Tool(BaseModel):
     says: Annotated[dict[str, Any], Field(alias="schema")]
 
 
-_MOST_RETRIES = 1000
-"""Of an artifact that was not made to spend without end."""
-
-
 class _Signature(BaseModel):
     name: str
     kind: Literal["Predict", "ChainOfThought"]
-    retries: Annotated[int, Field(ge=0, le=_MOST_RETRIES, strict=True)]
+    retries: Annotated[int, Field(ge=0, strict=True)]
     inputs: list[_Recorded]
     outputs: list[_Recorded]
     tools: list[_Tool] = []

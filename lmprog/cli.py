@@ -56,6 +56,7 @@ from lmprog.exits import (
 from lmprog.job import Job
 from lmprog.lm import client_of, default_lm, plain
 from lmprog.lm.ledger import Ledger
+from lmprog.lm.specs import url_in
 from lmprog.module import Program, inputs_of, using
 from lmprog.narration import count
 from lmprog.optimizer import named
@@ -65,6 +66,7 @@ from lmprog.recall import measure, questions_in
 from lmprog.registry import names, written_options
 from lmprog.request import LM
 from lmprog.rundir import RESULT, RunDir
+from lmprog.secrets import named_by_user
 from lmprog.signature import Signature, fields_of
 from lmprog.source import PartName
 from lmprog.task import Task, find_task, options_of
@@ -315,6 +317,7 @@ def run(
             raise InputError(
                 f"{artifact} is of the program {kind}, which lmprog does not ship: add --program path.py:FACTORY."
             )
+        named_by_user(url_in(lm or ""))
         loaded: Program = load(artifact) if program is None else load(artifact, program_at(program))
         recorded = read.manifest["lms"].get("task")
         known = f"{artifact} was compiled for {recorded!r}, which is not an embedded LM"
@@ -638,9 +641,8 @@ def _print_outcome(outcome: object, out: TextIO, where: str, *, as_json: bool, s
     values = cast("dict[str, Any]", data).items() if isinstance(data, dict) else [("", data)]
     for name, value in values:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        line = (
-            f"{name}: {text}".replace("\n", "\n  ") if name else text
-        )  # indented, so that no value passes for another
+        # indented, so that no value passes for another; the mark keeps a line break at the end
+        line = "\n  ".join(f"{name}: {text}|".splitlines())[:-1] if name else text
         print(escaped(line) if out.isatty() else line, file=out)
     if several:
         print(file=out, flush=True)

@@ -206,7 +206,7 @@ class Optimizer(Protocol):
     """Turns params into better params. Optimizers compose, because params go in and come out.
 
     One may also have `needs`, the capabilities that it needs of the task LM; `check_packages(program, lm)`, which raises
-    InputError where a package is missing; and `optimizers`, those that it holds, of which both are asked too.
+    InputError where a package is missing; and `optimizers`, a list or tuple of those that it holds, of which both are asked too.
     """
 
     async def search(self, problem: Problem, params: Params, /) -> Outcome:
@@ -283,7 +283,9 @@ def check_packages(optimizer: Optimizer, program: Program, lm: LM) -> None:
 
 
 def _held_by(optimizer: Optimizer) -> Sequence[Optimizer]:
-    return getattr(optimizer, "optimizers", ())
+    held: object = getattr(optimizer, "optimizers", ())
+    found = cast("Sequence[Any]", held) if isinstance(held, list | tuple) else ()
+    return [one for one in found if hasattr(one, "search")]
 
 
 def _digest(*parts: object) -> str:

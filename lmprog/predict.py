@@ -16,9 +16,10 @@ from lmprog.formats import Template, prepare, prepare_calls
 from lmprog.formats.native import Native, refused_reply
 from lmprog.inspection import note
 from lmprog.lm import default_lm, plain
-from lmprog.lm.specs import of_predictor
+from lmprog.lm.specs import of_predictor, url_in
 from lmprog.params import Config, Demo, PredictorParams
 from lmprog.request import DEFAULT_MAX_TOKENS, LM, Message, Request, Response, ToolSpec
+from lmprog.secrets import named_by_user
 from lmprog.short_form import from_string
 from lmprog.signature import InputField, Signature, check_demo, check_inputs, fields_of, values_of, with_reasoning
 from lmprog.tools import AnyTool, Told, ToolLike, check_step, told, tools_by_name
@@ -86,6 +87,8 @@ class Predict(Generic[P, S_co]):
         retries: int = 1,
         tools: Sequence[ToolLike] = (),
     ) -> None:
+        if url := url_in(str((config or {}).get("lm") or "")):
+            named_by_user(url)
         made = from_string(signature) if isinstance(signature, str) else _signature(signature)
         self.signature = with_reasoning(made) if self.reasons else made
         self.retries = retries
@@ -142,7 +145,11 @@ class Predict(Generic[P, S_co]):
     async def _answer(self, unnamed: Sequence[object], inputs: Mapping[str, object]) -> S_co:
         here = scope.current()
         bound = self._bound(here)
-        lm = here.lm or default_lm() or (plain(bound.params.config.lm) if bound.params.config.lm else None)
+        lm = (
+            here.lm
+            or default_lm()
+            or (plain(bound.params.config.lm, read=of_predictor) if bound.params.config.lm else None)
+        )
         if lm is None:
             raise ScopeError(
                 f'`{bound.path}` has no LM to call. Name one: `lp.configure(lm="tiny")`, `with lp.using(lm=...):` '

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -254,12 +255,15 @@ class InexactError(ValueError):
     """JSON from which Python would read something else than it says."""
 
 
+def repeated(members: Sequence[tuple[str, Any]]) -> list[str]:
+    """Return the names that stand there more than once."""
+    return [name for name, times in Counter(name for name, _ in members).items() if times > 1]
+
+
 def _once(members: list[tuple[str, Any]]) -> dict[str, Any]:
     data = dict(members)
     if len(data) < len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in data if names.count(name) > 1)
-        raise InexactError(f"`{twice}` is given more than once in one object")
+        raise InexactError(f"`{repeated(members)[0]}` is given more than once in one object")
     return data
 
 
@@ -277,7 +281,7 @@ _EXACT, _WITH_LINE_BREAKS = (
 
 def read_exactly(text: str, *, strict: bool = True) -> Any:
     """Return JSON data of others as `read_json` does; InexactError, a ValueError, where a name is given twice in one object,
-    or a number is too large for Python. Without `strict` line breaks may stand in texts as they are.
+    or a number with a fraction or an exponent is too large for Python. NaN and Infinity are read, as Python writes them. Without `strict` line breaks may stand in texts as they are.
     """
     try:
         return (_EXACT if strict else _WITH_LINE_BREAKS).decode(text)

@@ -48,8 +48,9 @@ def named_by_artifact(url: str) -> bool:
 
 def named_by_user(url: str) -> None:
     """Note that the user names a host, so that keys of the environment may be sent there."""
-    HOSTS_OF_THE_USER.add(_host(url))
-    HOSTS_OF_ARTIFACTS.discard(_host(url))
+    if url:
+        HOSTS_OF_THE_USER.add(_host(url))
+        HOSTS_OF_ARTIFACTS.discard(_host(url))
 
 
 def may_have_keys(url: str) -> bool:

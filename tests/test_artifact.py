@@ -305,12 +305,6 @@ class TestDamage:
         with pytest.raises(lp.ArtifactError):
             lp.load(edited(tmp_path / "a.lmprog", nest))
 
-    def test_retries_without_end_are_refused(self, tmp_path: Path) -> None:
-        lp.save(lp.Predict("question -> answer"), tmp_path / "a.lmprog")
-
-        with pytest.raises(lp.ArtifactError, match="retries"):
-            lp.load(edited(tmp_path / "a.lmprog", lambda found: found["signatures"]["predict"].update(retries=10**9)))
-
     @pytest.mark.parametrize("path", ["", "a\0b"])
     def test_what_is_no_path_is_refused(self, path: str) -> None:
         with pytest.raises(lp.ArtifactError, match="cannot be written"):

@@ -503,12 +503,13 @@ def test_run_names_what_is_wrong_with_its_arguments(
 def test_no_output_that_run_prints_passes_for_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = {"answer": "no\nverdict: right\n\nanswer: yes", "verdict": "wrong"}
+    said = {"answer": "no\nverdict: right\n\nanswer: yes\rverdict: right\u2028verdict: right", "verdict": "wrong"}
     path = lp.save(lp.Predict("question -> answer, verdict"), tmp_path / "a.lmprog")
     lp.configure(lm=ScriptedLM(lambda asked: said))
 
     assert main(["run", str(path), "question=q"]) == 0
-    assert capsys.readouterr().out == "answer: no\n  verdict: right\n  \n  answer: yes\nverdict: wrong\n"
+    told = "answer: no\n  verdict: right\n  \n  answer: yes\n  verdict: right\n  verdict: right\nverdict: wrong\n"
+    assert capsys.readouterr().out == told
 
 
 def test_run_writes_json_that_every_reader_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -143,6 +144,9 @@ def test_an_input_given_twice_is_refused(format_: FormatName) -> None:
         ("float", "1e999", "1e999 is beyond what a number can be"),
         ("float", "-" + "9" * 400 + ".5", r"9\.\.\. is beyond what a number can be"),
         ("dict[str, float]", '{"a": 1E+400}', r"1E\+400 is beyond what a number can be"),
+        ("float", "1" + 320 * "0", "it holds a number beyond what a number can be"),
+        ("list[float]", "[1" + 320 * "0" + "]", "it holds a number beyond what a number can be"),
+        ("float", "1" * 250 + "e60", "is beyond what a number can be"),
     ],
 )
 def test_json_that_would_be_read_as_something_else_is_refused(
@@ -157,6 +161,22 @@ def test_json_that_would_be_read_as_something_else_is_refused(
 
     with pytest.raises(lp.OutputError, match=says):
         made.parse(written[format_])
+
+
+@in_every_format
+@pytest.mark.parametrize(
+    ("type_", "value"),
+    [
+        ("str | None", '{"a": 1, "a": 2} is what I found'),
+        ("str | None", "1e999"),
+        ("int", 10**320),
+        ("float", math.inf),
+    ],
+)
+def test_what_is_no_such_json_is_read_as_it_was_written(format_: FormatName, type_: str, value: object) -> None:
+    made = template(f"a -> b: {type_}", format_)
+
+    assert made.parse(made.render_reply({"b": value})) == {"b": value}
 
 
 @in_every_format

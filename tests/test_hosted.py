@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from finetune_server import BASE_SAYS, KEY, Fault, Server, serving
@@ -260,6 +260,9 @@ def test_what_the_users_own_composition_holds_is_asked_too(monkeypatch: pytest.M
     monkeypatch.setattr(trainer, "NEEDED", ("no_such_package",))
 
     assert needs_of(own) == {"finetune"}
+    assert not needs_of(Own(cast("Any", None))) and not needs_of(Own(cast("Any", ["adam"]))), (
+        "another meaning of the word"
+    )
     with pytest.raises(lp.InputError, match="no_such_package"):
         check_packages(own, Sorter(), from_spec("tiny"))
 

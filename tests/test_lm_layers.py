@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Coroutine, Generator, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +26,7 @@ from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import compose
 from lmprog.lm.ledger import ROLES, Amount, Budget, Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots
-from lmprog.lm.retry import Patience, Retried, patience_s
+from lmprog.lm.retry import FIRST_OUTAGE_S, Patience, Retried, patience_s
 from lmprog.request import TokenLogprob, ToolCall, ToolSpec, request_key
 from lmprog.testing import Asked, Handler, ScriptedLM
 
@@ -479,6 +480,24 @@ def test_an_lm_that_never_answered_is_given_up_sooner(answers: int, waited: int)
 
     with pytest.raises(lp.UnavailableError, match=f"has not answered for {waited} s"):
         call(lm, ask("a"))
+
+
+def test_an_lm_that_has_answered_once_is_waited_for_in_every_scope(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("lmprog.lm.Patience", partial(Patience, sleep=clock.sleep, now=clock.now))
+    errors = iter([None, *[lp.UnavailableError("refused")] * 8, None])
+
+    def handler(asked: Asked) -> dict[str, str]:
+        if error := next(errors):
+            raise error
+        return {"answer": "x"}
+
+    lm = ScriptedLM(handler, name="answered once")
+    for _ in range(2):
+        with lp.using(lm=lm):
+            lp.Predict("question -> answer")(question="q")
+
+    assert clock.now_s > FIRST_OUTAGE_S
 
 
 def test_a_provider_that_asks_to_wait_beyond_the_outage_is_not_waited_for() -> None:

@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -121,15 +121,27 @@ def test_openai_s_key_goes_to_no_other_server(server: Server, monkeypatch: pytes
     assert server.last["headers"]["authorization"] == "Bearer another-key-0815"
 
 
+NAMED: Mapping[str, Callable[[str, pytest.MonkeyPatch], object]] = {
+    "scope": lambda spec, patch: lp.using(lm=spec).__enter__(),
+    "object": lambda spec, patch: lp.evaluate(
+        lp.Predict("question -> answer", retries=0), [{"question": "q"}], lambda row, found: 1.0,
+        lm=lp.OpenAI("m", base_url=spec.partition("#")[0]),
+    ),
+    "environment": lambda spec, patch: patch.setenv("LMPROG_LM", spec),
+    "program": lambda spec, patch: None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", NAMED)
 def test_no_key_goes_to_a_server_that_an_artifact_alone_names(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    how: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("LMPROG_API_KEY", "another-key-0815")
     monkeypatch.setattr(secrets, "HOSTS_OF_THE_USER", set[str]())
     monkeypatch.setattr(secrets, "HOSTS_OF_ARTIFACTS", set[str]())
     elsewhere = f"{server.url}#some-model"
     path = lp.save(lp.Predict("question -> answer", config={"lm": elsewhere}), tmp_path / "a.lmprog")
-    own = lp.Predict("question -> answer", config={"lm": elsewhere})
+    secrets.HOSTS_OF_THE_USER.clear()  # as in another process
 
     def key_sent(program: Any) -> bool:
         with lp.using(lm=ScriptedLM(lambda asked: {"answer": "x"})), contextlib.suppress(lp.OutputError):
@@ -140,13 +152,20 @@ def test_no_key_goes_to_a_server_that_an_artifact_alone_names(
     assert f"`predict` is answered by {elsewhere}, which this artifact names" in caplog.text
     assert not key_sent(loaded)
 
-    lp.configure(lm=elsewhere)  # now the user has named it
-    lp.configure(lm=None)
-    assert key_sent(loaded)
+    with contextlib.suppress(lp.OutputError):
+        loaded(question="private")  # with no other LM in force
+    assert "authorization" not in server.last["headers"]
 
     caplog.clear()
-    secrets.HOSTS_OF_THE_USER.clear()
-    assert key_sent(lp.load(path, program=own)) and not caplog.text, "the program names it as well"
+    NAMED[how](elsewhere, monkeypatch)
+    if how == "program":
+        own = lp.Predict("question -> answer", config={"lm": elsewhere})
+        assert key_sent(own)
+        secrets.HOSTS_OF_ARTIFACTS.add(server.url.removesuffix("/v1"))
+        loaded = lp.load(path, program=own)
+    elif how == "environment":
+        loaded = lp.load(path)
+    assert key_sent(loaded) and not caplog.text
 
 
 @pytest.mark.parametrize("status", [200, 500])

@@ -18,7 +18,7 @@ _FENCE = re.compile(r"^```\w*\s*\n(.*)\n```$", re.DOTALL)
 _DESCRIBED = re.compile(r"^- (\S+) \(", re.MULTILINE)
 _DIGITS = frozenset("-0123456789")
 _INEXACT = "inexact"
-_LARGE = re.compile(r"\d[eE]\+?\d{3}|\d{309}")
+_LARGE = re.compile(r"\d[eE]\+?\d{2}|\d{309}")
 """What may be a number beyond Python's."""
 _INPUTS, _OUTPUTS, _TOOLS = "Input fields:\n", "Output fields:\n", "Tools:\n"
 
@@ -183,12 +183,13 @@ def read_json(field: Field, text: str) -> Any:
             return field.decode(text)
         except ValidationError:
             pass
+    value = field.adapter.validate_json(text)
     if "{" in text or _LARGE.search(text):
         try:
             read_exactly(text)
+            if "Infinity" not in text and "Infinity" in dumps(field.encode(value)):  # a whole number, as a float
+                raise InexactError("it holds a number beyond what a number can be")
         except InexactError as error:
             fault = InitErrorDetails(type=PydanticCustomError(_INEXACT, "{why}", {"why": str(error)}), input=text)
             raise ValidationError.from_exception_data(field.name, [fault], "json") from None
-        except ValueError:
-            pass  # which the next line says better
-    return field.adapter.validate_json(text)
+    return value

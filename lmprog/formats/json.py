@@ -23,6 +23,7 @@ from pydantic import ValidationError
 from lmprog.formats.fields import dumps, json_text, read_json, read_text, type_words
 from lmprog.formats.layout import Own, Unreadable, said_twice
 from lmprog.formats.repair import repaired
+from lmprog.request import repeated
 from lmprog.signature import Field
 
 LAYOUT = "The fields of a message stand in one JSON object, each under its name."
@@ -40,8 +41,7 @@ def _of_one_name(members: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object inside a value; Unreadable where a name is given twice, of which JSON would keep the last."""
     data = dict(members)
     if len(data) < len(members):
-        names = [name for name, _ in members]
-        raise said_twice(name for name in data if names.count(name) > 1)
+        raise said_twice(repeated(members))
     return data
 
 

@@ -2,17 +2,17 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from lmprog.errors import InputError, RunDirError
 from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.compose import Routed
 from lmprog.lm.ledger import Price
-from lmprog.lm.retry import FIRST_OUTAGE_S, Patience, Retried
+from lmprog.lm.retry import FIRST_OUTAGE_S, Heard, Patience, Retried
 from lmprog.lm.specs import from_spec
 from lmprog.request import LM, Checked, read_json
 
@@ -27,6 +27,8 @@ class _As(Enum):
 
 _default: Routed | None = None
 _prices: dict[str, Price] = {}
+_heard: dict[str, Heard] = {}
+"""By an LM's name, whether it has answered a call outside runs: it does not come anew with each scope."""
 
 
 def configure(
@@ -68,18 +70,20 @@ def default_lm() -> Routed | None:
     return _default or (_of_environment(spec) if spec else None)
 
 
-def plain(lm: LM | str) -> Routed:
+def plain(lm: LM | str, *, read: Callable[[Any], LM] = from_spec) -> Routed:
     """Return an LM with the layers of calls outside runs: retries and, where LMPROG_CACHE names a folder, the cache in it.
 
     While it has never answered, a call waits for it for FIRST_OUTAGE_S at most. An LM that has layers is returned as it is.
+    `read` makes an LM of a spec.
     """
 
     def layers(client: LM) -> LM:
         log = shared_log()
-        retried = Retried(Checked(client), Patience(client.name, first_s=FIRST_OUTAGE_S))
+        heard = _heard.setdefault(client.name, Heard())
+        retried = Retried(Checked(client), Patience(client.name, first_s=FIRST_OUTAGE_S, heard=heard))
         return retried if log is None else Cached(retried, log)
 
-    return lm if isinstance(lm, Routed) else Routed(from_spec(lm), layers)
+    return lm if isinstance(lm, Routed) else Routed(read(lm), layers)
 
 
 def client_of(lm: LM) -> LM:

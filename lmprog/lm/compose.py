@@ -7,8 +7,9 @@ from lmprog.lm.cache import Cached, CallLog
 from lmprog.lm.ledger import Ledger, Metered, Role
 from lmprog.lm.limit import Limited, Slots, Urgency
 from lmprog.lm.retry import Patience, Retried
-from lmprog.lm.specs import of_predictor
+from lmprog.lm.specs import of_predictor, url_in
 from lmprog.request import LM, Request, Response
+from lmprog.secrets import may_have_keys
 
 
 class Routed:
@@ -20,15 +21,16 @@ class Routed:
     def __init__(self, client: LM, layers: Callable[[LM], LM]) -> None:
         self.client, self.name, self.capabilities = client, client.name, client.capabilities
         self._layers, self._lm = layers, layers(client)
-        self._others: dict[str, LM] = {}
+        self._others: dict[tuple[str, bool], LM] = {}
 
     async def __call__(self, request: Request, /) -> Response:
         """Answer one request. LMError where it names an LM that does not exist."""
         if request.lm is None:
             return await self._lm(request)
-        other = self._others.get(request.lm)
+        named = request.lm, may_have_keys(url_in(request.lm))
+        other = self._others.get(named)
         if other is None:
-            other = self._others[request.lm] = self._layers(of_predictor(request.lm))
+            other = self._others[named] = self._layers(of_predictor(request.lm))
         return await other(replace(request, lm=None))
 
 

@@ -46,13 +46,20 @@ class _Failure:
     error: UnavailableError
 
 
+@dataclass(slots=True)
+class Heard:
+    """Whether any call of an LM was answered yet."""
+
+    yet: bool = False
+
+
 class Patience:
     """Makes another attempt after UnavailableError; every other error passes at once.
 
     The wait before an attempt doubles from FIRST_WAIT_S to LONGEST_WAIT_S, and is never shorter than the provider
     asked for. In an outage one call at a time tries, for all: else each call that waits would spend the cap
     in calls. A call that has failed for `outage_s`, or `attempts` times, raises UnavailableError with the first
-    causes; until any call was answered, one that has failed for `first_s` does.
+    causes; until any call was answered, one that has failed for `first_s` does (`heard` says so to several of these).
     Jitter moves attempts in time only; no result depends on it. `cap_s` says how many seconds are left until
     no attempt may be made any more: no wait is longer. `name` is what errors call the service that is asked.
     """
@@ -64,6 +71,7 @@ class Patience:
         outage_s: float | None = None,
         first_s: float = math.inf,
         attempts: int | None = None,
+        heard: Heard | None = None,
         cap_s: Callable[[], float] = lambda: math.inf,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         now: Callable[[], float] = time.monotonic,
@@ -72,8 +80,7 @@ class Patience:
         self._name, self._attempts, self._cap_s = name, attempts, cap_s
         self._later_s = patience_s() if outage_s is None else outage_s
         self._first_s = min(first_s, self._later_s)
-        self.answered = False
-        """Whether any call was answered yet."""
+        self.heard = heard or Heard()
         self._sleep, self._now, self._jitter = sleep, now, jitter or random.Random()
         self._line = asyncio.Lock()
         self._in_a_row: list[_Failure] = []
@@ -90,7 +97,7 @@ class Patience:
 
     @property
     def _outage_s(self) -> float:
-        return self._later_s if self.answered else self._first_s
+        return self._later_s if self.heard.yet else self._first_s
 
     async def after(self, failed: Sequence[UnavailableError], ask: Callable[[], Awaitable[T]]) -> T:
         """Go on with a call whose first attempts failed just now."""
@@ -131,7 +138,7 @@ class Patience:
         if self._probes:
             self._say(f"answers again after {self._now() - self._in_a_row[0].at:.0f} s", self._in_a_row)
         self._in_a_row.clear()
-        self._probes, self.answered = 0, True
+        self._probes, self.heard.yet = 0, True
         return (got,)
 
     def _note(self, error: UnavailableError, failures: list[_Failure]) -> None:
@@ -179,7 +186,7 @@ class Retried:
             except UnavailableError as error:
                 failed.append(error)
             else:
-                self._patience.answered = True
+                self._patience.heard.yet = True
                 return response
         return await self._patience.after(failed, lambda: self._lm(request))
 

@@ -22,9 +22,9 @@ def from_spec(spec: LM | str) -> LM:
     any other "NAME/REST" is an entry point's. LMError where there is none, or where the object is no LM.
     """
     if not isinstance(spec, str):
+        named_by_user(str(getattr(spec, "base_url", "")))
         return _checked(spec)
-    if url := url_in(spec):
-        named_by_user(url)
+    named_by_user(url_in(spec))
     return of_predictor(spec)
 
 

@@ -79,6 +79,7 @@ class VLLM:
         self._client = OpenAI(
             model, base_url=base_url, api_key=api_key, timeout_s=timeout_s, headers=headers, extra_body=extra_body
         )
+        self.base_url = self._client.base_url
         self.name = name or f"{PREFIX}{self._client.name}"
         self._place = model if folder is None else str(folder)
         self._adapters = Path(adapters or _cache()).expanduser().absolute()
