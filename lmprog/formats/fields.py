@@ -184,10 +184,11 @@ def read_json(field: Field, text: str) -> Any:
         except ValidationError:
             pass
     value = field.adapter.validate_json(text)
-    if "{" in text or _LARGE.search(text):
+    large = _LARGE.search(text) is not None
+    if large or "{" in text:
         try:
             read_exactly(text)
-            if "Infinity" not in text and "Infinity" in dumps(field.encode(value)):  # a whole number, as a float
+            if large and "Infinity" not in text and "Infinity" in dumps(field.encode(value)):  # of a whole number
                 raise InexactError("it holds a number beyond what a number can be")
         except InexactError as error:
             fault = InitErrorDetails(type=PydanticCustomError(_INEXACT, "{why}", {"why": str(error)}), input=text)
