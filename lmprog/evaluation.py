@@ -390,7 +390,7 @@ def _metrics_fault(around: _Surroundings, row: Row, prediction: Any, error: Base
         return around.judge.fault
     if isinstance(error, (LMError, CapReached)) and not isinstance(error, ContextError):
         return error
-    what, unshown = f"the metric raised {type(error).__name__}: {error}", f"the metric raised {_raised(error)}."
+    what, unshown = f"the metric raised {type(error).__name__}: {error}", f"the metric raised {loop.raised(error)}."
     if isinstance(error, MetricError):
         what, unshown = str(error), error.unshown or unshown
     place = loop.users_place(error)
@@ -448,10 +448,4 @@ def _failure_of_one(error: BaseException) -> _Failure:
         return _Failure(str(error))
     if isinstance(error, LmprogError) and not isinstance(error, InputError):
         raise error
-    return _Failure(f"{type(error).__name__}: {error}", bug=_raised(error), place=loop.users_place(error))
-
-
-def _raised(error: BaseException) -> str:
-    """Return an exception's type and its place in the user's code."""
-    place = loop.users_place(error)
-    return f"{type(error).__name__} ({place})" if place else type(error).__name__
+    return _Failure(f"{type(error).__name__}: {error}", bug=loop.raised(error), place=loop.users_place(error))

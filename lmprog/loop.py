@@ -573,6 +573,12 @@ def users_place(error: BaseException) -> str:
     return place
 
 
+def raised(error: BaseException) -> str:
+    """Return an exception's type and its place in the user's code, such as `ValueError (task.py, line 6, in metric)`."""
+    place = users_place(error)
+    return f"{type(error).__name__} ({place})" if place else type(error).__name__
+
+
 def _is_users(file: str) -> bool:
     generated = file.startswith("<") and file != "<stdin>"
     return not (generated or file.startswith(_LIBRARIES) or any(name in Path(file).parts for name in _INSTALLED))

@@ -27,7 +27,7 @@ CONNECT_S = 30.0
 KEPT_S = 4.0
 """How long a connection is kept when idle: less than the 5 s after which uvicorn, and so vLLM, closes it."""
 MOST_BYTES = 64 * 2**20
-"""Of an answer."""
+"""So much of an answer is read at most, unpacked."""
 LARGE = 2**20
 """Bytes above which aiohttp wants a body as a file."""
 CLOSING_S = 5.0

@@ -17,7 +17,7 @@ from lmprog.errors import ArtifactError, AuthError, CapabilityError, LMError, Un
 from lmprog.lm import wire
 from lmprog.lm.refusals import Lessons, Refusal, read_refusal
 from lmprog.request import Capability, Request, Response, canonical_json, read_json
-from lmprog.secrets import HIDDEN, keep_secret, keep_secrets_in, may_have_keys, redact
+from lmprog.secrets import HIDDEN, keep_secret, keep_secrets_in, may_have_keys, named_by_user, redact
 
 PREFIX = "openai/"
 BASE_URL = "https://api.openai.com/v1"
@@ -277,8 +277,11 @@ def from_spec(spec: str) -> OpenAI:
 
 
 def other_key(base_url: str) -> str | None:
-    """Return the key in LMPROG_API_KEY, where it may be sent to this server."""
-    return os.environ.get(OTHER_KEY) if may_have_keys(base_url) else None
+    """Return the key in LMPROG_API_KEY, where it may be sent to this server; it may from then on."""
+    if not may_have_keys(base_url):
+        return None
+    named_by_user(base_url)
+    return os.environ.get(OTHER_KEY)
 
 
 @cache

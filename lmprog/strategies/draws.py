@@ -109,9 +109,12 @@ async def _score(reward: Reward[Any], inputs: Mapping[str, Any], prediction: obj
     except (Exception, SystemExit) as error:
         if isinstance(error, LmprogError) and not isinstance(error, (OutputError, InputError)):
             raise
-        raised, place = f"the reward raised {type(error).__name__}", loop.users_place(error)
-        where, unshown = (f"{place}; ", f"{raised} ({place}).") if place else ("", f"{raised}.")
-        raise MetricError(f"{raised}: {error} ({where}{shown})", unshown=unshown) from error
+        place = loop.users_place(error)
+        where = f"{place}; {shown}" if place else shown
+        raise MetricError(
+            f"the reward raised {type(error).__name__}: {error} ({where})",
+            unshown=f"the reward raised {loop.raised(error)}.",
+        ) from error
     score = given if isinstance(given, Score) else Score(given)
     try:
         value = math.nan if isinstance(cast("object", score.value), str) else float(score.value)
